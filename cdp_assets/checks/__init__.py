@@ -1,0 +1,1 @@
+"""Truths across systems that SQL alone cannot state, as Dagster asset checks."""

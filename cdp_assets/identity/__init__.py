@@ -1,0 +1,1 @@
+"""Which records are the same person: clusters, stable ids, decisions and the change gate."""

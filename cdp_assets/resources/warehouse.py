@@ -1,0 +1,138 @@
+"""The warehouse: where tables live.
+
+Here: the interface that Python stages use, and its DuckDB class.
+Belongs here: opening, reading, writing and publishing tables; the SQL of one stage does not.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import duckdb
+import pyarrow as pa
+
+from cdp_assets.naming import LAYERS
+
+
+class Warehouse(Protocol):
+    """What a Python stage may ask of a warehouse, whichever engine it is."""
+
+    def query(self, sql: str) -> pa.Table:
+        """Run one SELECT and return its rows as Arrow."""
+        ...
+
+    def execute(self, *statements: str) -> None:
+        """Run statements as one transaction: all of them take effect, or none."""
+        ...
+
+    def replace_table(self, layer: str, name: str, rows: pa.Table) -> None:
+        """Make `layer.name` hold exactly `rows`; readers see the old table or the new one."""
+        ...
+
+    def table_exists(self, layer: str, name: str) -> bool:
+        """Tell whether `layer.name` (a table or a view) is there."""
+        ...
+
+    def publish(self) -> None:
+        """Make what is written now the version that readers see."""
+        ...
+
+
+class DuckDBWarehouse:
+    """One DuckDB file. A single process may hold it open, so each call opens and closes it.
+
+    Args:
+        path: the file that runs write.
+        published_path: the copy that readers open.
+        memory_limit: DuckDB's own limit, for example `4GB`.
+    """
+
+    def __init__(self, path: Path, published_path: Path, memory_limit: str) -> None:
+        self._path = path
+        self._published_path = published_path
+        self._memory_limit = memory_limit
+
+    @contextmanager
+    def connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open the file for writing, with the layers' schemas in place and time in UTC."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        config = {
+            "memory_limit": self._memory_limit,
+            "preserve_insertion_order": "false",
+            "TimeZone": "UTC",
+        }
+        with duckdb.connect(str(self._path), config=config) as connection:
+            for layer in LAYERS:
+                connection.execute(f"create schema if not exists {layer}")
+            yield connection
+
+    def query(self, sql: str) -> pa.Table:
+        """Run one SELECT and return its rows as Arrow."""
+        with self.connect() as connection:
+            return connection.execute(sql).to_arrow_table()
+
+    def execute(self, *statements: str) -> None:
+        """Run statements as one transaction: all of them take effect, or none."""
+        with self.connect() as connection, _transaction(connection):
+            for statement in statements:
+                connection.execute(statement)
+
+    def replace_table(self, layer: str, name: str, rows: pa.Table) -> None:
+        """Make `layer.name` hold exactly `rows`; readers see the old table or the new one."""
+        with self.connect() as connection, _transaction(connection):
+            connection.register("incoming_rows", rows)
+            connection.execute(
+                f"create or replace table {layer}.{name} as select * from incoming_rows"
+            )
+
+    def table_exists(self, layer: str, name: str) -> bool:
+        """Tell whether `layer.name` (a table or a view) is there."""
+        with self.connect() as connection:
+            found = connection.execute(
+                "select 1 from information_schema.tables where table_schema = ? and table_name = ?",
+                [layer, name],
+            ).fetchone()
+        return found is not None
+
+    def publish(self) -> None:
+        """Copy the file beside the published one, then swap it in by rename.
+
+        A reader that has the old version open keeps it; a killed copy leaves only a temporary
+        file, which the next publish overwrites.
+        """
+        with self.connect() as connection:
+            connection.execute("checkpoint")
+        incoming = self._published_path.with_suffix(".incoming")
+        shutil.copyfile(self._path, incoming)
+        with incoming.open("rb") as handle:
+            os.fsync(handle.fileno())
+        incoming.replace(self._published_path)
+
+    @contextmanager
+    def read_published(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open the published version read-only.
+
+        Raises:
+            FileNotFoundError: nothing was published yet.
+        """
+        if not self._published_path.exists():
+            raise FileNotFoundError("Nothing is published yet: run `cdp demo` or launch a run.")
+        with duckdb.connect(str(self._published_path), read_only=True) as connection:
+            connection.execute("set TimeZone = 'UTC'")
+            yield connection
+
+
+@contextmanager
+def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    connection.execute("begin")
+    try:
+        yield
+    except BaseException:
+        connection.execute("rollback")
+        raise
+    connection.execute("commit")

@@ -1,0 +1,1 @@
+"""A believable sample company in the wire formats of the six channels."""

@@ -1,0 +1,1 @@
+"""What starts work by itself: new objects in landing."""

@@ -1,0 +1,162 @@
+"""Every setting of the platform, and the only reader of environment variables.
+
+Here: one frozen `Settings` value, how it is read, and what a child process (dbt) is told.
+Belongs here: a setting, its default, its valid range and the reason for it.
+Not here: anything that opens a file, a connection or a socket; `resources/build.py` does that.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, cast
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+DBT_PROJECT_DIR = PROJECT_ROOT / "dbt_project"
+
+Profile = Literal["local", "aws"]
+
+
+class SettingsError(ValueError):
+    """A setting is missing or out of range; the message names it and what to do."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one landing object may cost. Past a limit the object or record is quarantined.
+
+    Attributes:
+        object_bytes: decompressed bytes of one object (64 GiB: larger exports are split).
+        gzip_ratio: decompressed / compressed, judged past 64 MiB. JSON and CSV stay below 60.
+        record_bytes: one record. Firehose and Segment refuse records over 1 MiB.
+        nesting: JSON depth. Deeper than 64 is an attack or a bug in the sender.
+        chunk_bytes: what an extract holds in memory at once; resident size is a few times this.
+        future_skew_hours: how far an event may lie after the end of its landing day.
+        objects_per_tick: what one sensor tick may ask for.
+    """
+
+    object_bytes: int = 64 * 2**30
+    gzip_ratio: int = 200
+    record_bytes: int = 16 * 2**20
+    nesting: int = 64
+    chunk_bytes: int = 16 * 2**20
+    future_skew_hours: int = 24
+    objects_per_tick: int = 1_000
+
+
+@dataclass(frozen=True)
+class GateBudget:
+    """How much an ordinary run may change published identities before publish is stopped.
+
+    Each is a share (0 to 1) of the customers published so far. New customers are never a fault.
+    `floor` is the number of published customers under which the gate only reports.
+    """
+
+    merged: float = 0.10
+    split: float = 0.02
+    reidentified: float = 0.02
+    floor: int = 1_000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One tenant's configuration. See docs/running.md for the environment variables."""
+
+    profile: Profile
+    tenant: str
+    home: Path
+    lake_url: str
+    dbt_target: str
+    unattended: bool
+    s3_endpoint_url: str | None
+    region: str
+    warehouse_memory: str
+    limits: Limits = field(default_factory=Limits)
+    gate: GateBudget = field(default_factory=GateBudget)
+
+    @property
+    def warehouse_path(self) -> Path:
+        """The DuckDB file that runs write."""
+        return self.home / "warehouse" / "cdp.duckdb"
+
+    @property
+    def published_path(self) -> Path:
+        """The DuckDB file that readers open: a whole version, swapped in by rename."""
+        return self.home / "warehouse" / "published.duckdb"
+
+    @property
+    def ledger_path(self) -> Path:
+        """The SQLite file that knows which landing objects were loaded."""
+        return self.home / "ledger.sqlite"
+
+    @property
+    def dagster_home(self) -> Path:
+        """Dagster's own storage: runs, events, schedules."""
+        return self.home / "dagster"
+
+    @property
+    def sample_dir(self) -> Path:
+        """The sample company's ground truth; the pipeline never reads it."""
+        return self.home / "sample"
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from the environment (or from `environ`, for tests).
+
+    Raises:
+        SettingsError: a variable holds a value outside its range, or the aws profile lacks one.
+    """
+    env = os.environ if environ is None else environ
+    profile = env.get("CDP_PROFILE", "local")
+    if profile not in ("local", "aws"):
+        raise SettingsError(f"CDP_PROFILE is {profile!r}: it takes 'local' or 'aws'.")
+    home = Path(env.get("CDP_HOME", PROJECT_ROOT / ".cdp")).resolve()
+    if profile == "aws":
+        for name in ("CDP_LAKE_URL", "AWS_REGION"):
+            if not env.get(name):
+                raise SettingsError(f"{name} is not set: the aws profile has no default for it.")
+    return Settings(
+        profile=cast(Profile, profile),
+        tenant=_tenant(env.get("CDP_TENANT", "main")),
+        home=home,
+        lake_url=env.get("CDP_LAKE_URL", (home / "lake").as_uri()),
+        dbt_target=profile,
+        unattended=_switch(env, "CDP_UNATTENDED"),
+        s3_endpoint_url=env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL"),
+        region=env.get("AWS_REGION", "us-east-1"),
+        warehouse_memory=env.get("CDP_WAREHOUSE_MEMORY", "4GB"),
+    )
+
+
+def export_settings(settings: Settings) -> None:
+    """Tell child processes (dbt, Dagster) where this tenant lives, and to phone nobody."""
+    os.environ.update(
+        {
+            "CDP_HOME": str(settings.home),
+            "CDP_LAKE_URL": settings.lake_url,
+            "CDP_WAREHOUSE_PATH": str(settings.warehouse_path),
+            "CDP_WAREHOUSE_MEMORY": settings.warehouse_memory,
+            "CDP_TENANT": settings.tenant,
+            "DAGSTER_DISABLE_TELEMETRY": "yes",
+            "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+            "DO_NOT_TRACK": "1",
+        }
+    )
+
+
+def _switch(env: Mapping[str, str], name: str) -> bool:
+    value = env.get(name, "0").lower()
+    if value in ("1", "true", "yes"):
+        return True
+    if value in ("0", "false", "no", ""):
+        return False
+    raise SettingsError(f"{name} is {value!r}: it takes 1 or 0.")
+
+
+def _tenant(name: str) -> str:
+    # Tenant names become database and folder names: a closed alphabet keeps `../b` out.
+    if not (name.isidentifier() and name.isascii() and name == name.lower() and len(name) <= 63):
+        raise SettingsError("CDP_TENANT takes lower-case letters, digits and _, at most 63.")
+    return name

@@ -1,0 +1,1 @@
+"""Source extracts: landing objects become raw tables; broken records go to quarantine."""
