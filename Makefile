@@ -1,0 +1,45 @@
+# `make` alone lists the targets. Needs Python 3.11+ and a package index; nothing else.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo dev test test-browser lint bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup: $(READY) ## make the virtual environment from the lock file
+
+# uv lives in the project's own environment, so nothing on the machine changes.
+$(READY): pyproject.toml uv.lock
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.9"
+	$(BIN)/uv sync --locked --inexact --quiet --python $(BIN)/python
+	touch $@
+
+demo: $(READY) ## land a sample company and run the whole platform on it, on this machine
+	$(BIN)/cdp demo
+
+dev: $(READY) ## open the Dagster UI on http://127.0.0.1:3000, with sensors and schedules on
+	$(BIN)/cdp dev
+
+test: $(READY) ## run every test that needs no browser (under 10 minutes on 2 cores)
+	$(BIN)/python -m pytest -q -m "not browser" --durations=10
+
+test-browser: $(READY) ## drive the real UI in headless Chromium; pictures go to artifacts/
+	$(BIN)/python -m pytest -q -m browser tests/browser
+
+lint: $(READY) ## ruff, basedpyright and sqlfluff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright
+	$(BIN)/sqlfluff lint --disable-progress-bar --processes 2 dbt_project/models
+
+bench: $(READY) ## the whole pipeline against a hand-written DuckDB script, at scale 1 and 10
+	$(BIN)/python -m benchmarks.pipeline
+
+clean: ## remove the environment, the local lake and every build product
+	rm -rf $(VENV) .cdp .pytest_cache .ruff_cache .hypothesis artifacts dbt_project/target dbt_project/logs

@@ -1,0 +1,32 @@
+"""dbt as a child that never outlives the run which started it.
+
+A run killed with SIGKILL cannot stop its children: without this, `dbt build` went on alone under
+the init process and kept the warehouse locked. Installed as the command `cdp-dbt`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+
+_POLL_SECONDS = 1.0
+_EXIT_ORPHANED = 113
+
+
+def main() -> None:
+    """Run the dbt command line, and end at once when the parent process is gone."""
+    parent = os.getppid()
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+    from dbt.cli.main import cli
+
+    sys.argv[0] = "dbt"
+    cli()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_POLL_SECONDS)
+    os._exit(_EXIT_ORPHANED)
