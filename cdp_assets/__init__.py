@@ -1,1 +1,1 @@
-"""An open customer data platform on Dagster. Start at `definitions.py`; nothing is imported here."""
+"""An open customer data platform on Dagster: start at definitions.py. Nothing is imported here."""

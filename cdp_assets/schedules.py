@@ -1,4 +1,4 @@
-"""The schedules: the alternative to sensors and automation conditions, for those who want a clock."""
+"""The schedules: a clock instead of sensors and automation conditions."""
 
 from __future__ import annotations
 

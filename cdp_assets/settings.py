@@ -13,13 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast
 
+from cdp_assets.errors import PlatformError
+
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 DBT_PROJECT_DIR = PROJECT_ROOT / "dbt_project"
 
 Profile = Literal["local", "aws"]
 
 
-class SettingsError(ValueError):
+class SettingsError(PlatformError, ValueError):
     """A setting is missing or out of range; the message names it and what to do."""
 
 
@@ -144,6 +146,12 @@ def export_settings(settings: Settings) -> None:
             "DO_NOT_TRACK": "1",
         }
     )
+
+
+def export_serving(settings: Settings, *, unattended: bool) -> None:
+    """Tell the webserver and daemon where Dagster's storage is and whether work runs by itself."""
+    os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
+    os.environ["CDP_UNATTENDED"] = "1" if unattended else "0"
 
 
 def _switch(env: Mapping[str, str], name: str) -> bool:

@@ -16,7 +16,12 @@ from typing import Protocol
 import duckdb
 import pyarrow as pa
 
+from cdp_assets.errors import PlatformError
 from cdp_assets.naming import LAYERS
+
+
+class NothingPublishedError(PlatformError):
+    """There is no published version to read."""
 
 
 class Warehouse(Protocol):
@@ -118,10 +123,10 @@ class DuckDBWarehouse:
         """Open the published version read-only.
 
         Raises:
-            FileNotFoundError: nothing was published yet.
+            NothingPublishedError: nothing was published yet.
         """
         if not self._published_path.exists():
-            raise FileNotFoundError("Nothing is published yet: run `cdp demo` or launch a run.")
+            raise NothingPublishedError("Nothing is published yet: run `cdp demo` or launch a run.")
         with duckdb.connect(str(self._published_path), read_only=True) as connection:
             connection.execute("set TimeZone = 'UTC'")
             yield connection
