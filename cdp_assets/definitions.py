@@ -12,6 +12,7 @@ import dagster as dg
 
 from cdp_assets.checks.conservation import build_conservation_checks
 from cdp_assets.checks.identity import IDENTITY_CHECKS
+from cdp_assets.checks.sources import build_source_checks
 from cdp_assets.dbt.assets import build_dbt_assets, build_dbt_resource
 from cdp_assets.identity.assets import build_identity_assets
 from cdp_assets.jobs import EVERYTHING, JOBS
@@ -37,7 +38,11 @@ def build_defs(
             *build_identity_assets(settings),
             published_profiles,
         ],
-        asset_checks=[build_conservation_checks(list(contracts)), *IDENTITY_CHECKS],
+        asset_checks=[
+            build_source_checks(list(contracts)),
+            build_conservation_checks(list(contracts)),
+            *IDENTITY_CHECKS,
+        ],
         jobs=JOBS,
         schedules=build_schedules(unattended=settings.unattended),
         sensors=[

@@ -16,6 +16,9 @@ IDENTITY: Final = "identity"
 PROFILE: Final = "profile"
 LAYERS: Final = (SOURCES, CLEANSED, IDENTITY, PROFILE)
 
+# Whoever writes the warehouse waits for a slot in this pool: DuckDB has one writer.
+WAREHOUSE_POOL: Final = "warehouse"
+
 CHANNELS: Final = ("crm", "pos", "contact_center", "email", "web", "mobile")
 
 

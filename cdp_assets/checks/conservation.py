@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from cdp_assets.dbt.assets import WAREHOUSE_POOL
-from cdp_assets.naming import CLEANSED, SOURCES, asset_key, clean_name, raw_name
+from cdp_assets.naming import CLEANSED, SOURCES, WAREHOUSE_POOL, asset_key, clean_name, raw_name
 from cdp_assets.resources.warehouse import Warehouse
 
 CHECK_NAME = "records_are_conserved"

@@ -9,19 +9,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import dagster as dg
 from dagster_dbt import DbtCliResource, dbt_assets
 
 from cdp_assets.dbt.project import dbt_project, prepared_manifest
 from cdp_assets.dbt.translator import Translator
-from cdp_assets.naming import CLEANSED, IDENTITY, PROFILE
+from cdp_assets.naming import CLEANSED, IDENTITY, PROFILE, WAREHOUSE_POOL
 from cdp_assets.partitions import SINGLE_RUN
 from cdp_assets.resources.object_ledger import ObjectLedger
 from cdp_assets.resources.warehouse import Warehouse
-
-WAREHOUSE_POOL: Final = "warehouse"
 
 
 def build_dbt_resource(target: str) -> DbtCliResource:

@@ -18,7 +18,7 @@ _EXIT_ORPHANED = 113
 def main() -> None:
     """Run the dbt command line, and end at once when the parent process is gone."""
     parent = os.getppid()
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=end_with, args=(parent,), daemon=True).start()
 
     from dbt.cli.main import cli
 
@@ -26,7 +26,8 @@ def main() -> None:
     cli()
 
 
-def _end_with(parent: int) -> None:
+def end_with(parent: int) -> None:
+    """End this process as soon as `parent` is no longer its parent."""
     while os.getppid() == parent:
         time.sleep(_POLL_SECONDS)
     os._exit(_EXIT_ORPHANED)

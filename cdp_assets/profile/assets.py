@@ -10,8 +10,7 @@ from typing import Final
 import dagster as dg
 
 from cdp_assets.automation import DAILY_FRESHNESS, WHEN_UPSTREAM_CHANGES
-from cdp_assets.dbt.assets import WAREHOUSE_POOL
-from cdp_assets.naming import PROFILE, asset_key
+from cdp_assets.naming import PROFILE, WAREHOUSE_POOL, asset_key
 from cdp_assets.partitions import SINGLE_RUN
 from cdp_assets.plots import bar_chart
 from cdp_assets.profile.publish import completeness, publish
