@@ -1,0 +1,78 @@
+{# The cleansed events of one channel that speaks the Segment spec: web and mobile differ in nothing
+   but their name.
+
+   channel: 'web' or 'mobile'.  raw_events: the channel's source relation. #}
+{% macro segment_events(channel, raw_events) -%}
+with
+
+source as {{ inlined() }} (
+    {{ new_deliveries(raw_events) }}
+),
+
+nicknames as (
+    select * from {{ ref('nicknames') }}
+),
+
+countries as (
+    select * from {{ ref('countries') }}
+),
+
+typed as {{ inlined() }} (
+    select
+        message_id,
+        call_type,
+        anonymous_id,
+        user_id,
+        previous_id,
+        group_id,
+        event_name,
+        cast(occurred_at_utc as timestamp(6)) as occurred_at,
+        cast(sent_at_utc as timestamp(6)) as sent_at,
+        cast(received_at_utc as timestamp(6)) as received_at,
+        email,
+        phone,
+        phone_e164,
+        first_name,
+        last_name,
+        try_cast(birth_date as date) as birth_date,
+        loyalty_id,
+        country,
+        device_id,
+        device_type,
+        page_path,
+        order_id,
+        try_cast(order_total as decimal(18, 2)) as order_total,
+        currency,
+        try_cast(is_analytics_allowed as boolean) as is_analytics_allowed,
+        try_cast(is_advertising_allowed as boolean) as is_advertising_allowed,
+        properties,
+        {{ fold_name('first_name') }} as first_name_folded,
+        {{ fold_name('last_name') }} as last_name_folded,
+        {{ delivery_columns() }}
+    from source
+),
+
+normalised as {{ inlined() }} (
+    select
+        typed.*,
+        coalesce(
+            '{{ channel }}:login:' || typed.user_id,
+            '{{ channel }}:device:' || typed.anonymous_id
+        ) as record_id,
+        coalesce(nicknames.canonical_name, {{ first_word('typed.first_name_folded') }})
+            as first_name_key,
+        {{ email_match_key('typed.email') }} as email_key,
+        countries.alpha2 as country_code
+    from typed
+    left join nicknames
+        on {{ first_word('typed.first_name_folded') }} = nicknames.name
+    left join countries
+        on {{ country_lookup_key('typed.country') }} = countries.name
+),
+
+final as (
+    {{ deduplicate('normalised', key=['message_id'], keys_from='typed') }}
+)
+
+select * from final
+{%- endmacro %}

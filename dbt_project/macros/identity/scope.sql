@@ -1,0 +1,56 @@
+{# Which records an identity model computes: all of them, or those that changed.
+
+   A changed record is always computed again from all its cleansed rows, never patched, so a
+   partial run gives what a full one gives, whatever the order of arrival. #}
+
+{# True when the model adds to what is there; false on a full build and on a rebuild. #}
+{% macro is_partial() -%}
+    {%- if not is_incremental() %}{{ return(false) }}{% endif -%}
+    {%- set rebuild = run_query(
+        "select count(*) from " ~ ref('source_changes') ~ " where is_rebuild") -%}
+    {{ return(rebuild[0][0] == 0) }}
+{%- endmacro %}
+
+{# A further condition of a WHERE clause: only rows of changed records. #}
+{% macro and_changed_record() -%}
+    {%- if is_partial() %}and record_id in (select record_id from {{ ref('changed_records') }}){% endif -%}
+{%- endmacro %}
+
+{# A further condition of a WHERE clause: only rows of touched identifier values. #}
+{% macro and_touched_identifier() -%}
+    {%- if is_partial() -%}
+    and (identifier_type, identifier_value) in (
+        select (identifier_type, identifier_value) from {{ ref('touched_identifiers') }}
+    )
+    {%- endif -%}
+{%- endmacro %}
+
+{# Pre-hooks: the rows that this run computes again make room, in the model's own transaction. #}
+{% macro forget_everything() -%}
+    {%- if is_incremental() %}delete from {{ this }}{% endif -%}
+{%- endmacro %}
+
+{% macro forget_changed_records() -%}
+    {%- if is_incremental() %}delete from {{ this }} where true {{ and_changed_record() }}{% endif -%}
+{%- endmacro %}
+
+{% macro forget_touched_identifiers() -%}
+    {%- if is_incremental() %}delete from {{ this }} where true {{ and_touched_identifier() }}{% endif -%}
+{%- endmacro %}
+
+{# Identifiers of changed records stay as "no longer current" until the customer map has followed:
+   a value that a record has lost must still be found and looked at again. #}
+{% macro retire_changed_identifiers() -%}
+    {%- if is_partial() -%}
+        update {{ this }} set is_current = false where is_current {{ and_changed_record() }}
+    {%- else -%}
+        {{ forget_everything() }}
+    {%- endif -%}
+{%- endmacro %}
+
+{# The newest load of an entity that the customer map covers already, as a literal, so that it
+   reaches the row-group statistics of the tables. #}
+{% macro applied_load(entity) -%}
+    {{ run_query("select coalesce(max(since_load_id), 0) from " ~ ref('source_changes')
+        ~ " where entity = '" ~ entity ~ "'")[0][0] }}
+{%- endmacro %}

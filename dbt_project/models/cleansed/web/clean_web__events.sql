@@ -1,0 +1,3 @@
+{{ config(unique_key='message_id') }}
+
+{{ segment_events('web', source('sources', 'raw_web__events')) }}
