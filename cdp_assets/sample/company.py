@@ -1,0 +1,136 @@
+"""Fernhill, the sample company: a home and garden retailer with shops, a web shop and an app.
+
+It sells in six countries. Shoppers are known by what they leave: a loyalty card, an email for the
+receipt, a phone, a payment card, an account. `Company` bundles what every channel module needs.
+
+Here: the company's calendar, its customers as a lottery weighted by activity, and daily volumes.
+Not here: a channel's rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from cdp_assets.sample.dice import Dice
+from cdp_assets.sample.people import People, make_people
+from cdp_assets.sample.size import SampleSize
+
+_MONDAY = 4  # 1970-01-05 was a Monday
+# Days late, and how often: apps lose signal, tills lose their line, a stream is replayed.
+_LATENESS_DAYS = np.array([0, 1, 2, 3, 5, 8, 13, 21, 30])
+_LATENESS_WEIGHTS = (0.955, 0.022, 0.008, 0.005, 0.004, 0.002, 0.002, 0.001, 0.001)
+# Share of a day's visits in each hour of the shopper's own clock.
+_HOURS = np.cumsum(
+    np.array(
+        [2, 1, 1, 1, 1, 2, 5, 9, 11, 12, 13, 14, 15, 14, 13, 13, 14, 16, 18, 20, 21, 18, 12, 6]
+    )
+)
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """People to draw from, the active ones more often."""
+
+    members: np.ndarray
+    edges: np.ndarray
+
+    @classmethod
+    def of(cls, people: People, members: np.ndarray, power: float = 1.0) -> Crowd:
+        """`members` weighted by activity to the `power`."""
+        return cls(members, np.cumsum(people.activity[members] ** power))
+
+    def draw(self, uniform: np.ndarray) -> np.ndarray:
+        """Person indices for draws in [0, 1)."""
+        at = np.searchsorted(self.edges, uniform * self.edges[-1], side="right")
+        return self.members[np.minimum(at, len(self.members) - 1)]
+
+
+@dataclass(frozen=True)
+class Company:
+    """The company of one seed and size, and which of its customers are active.
+
+    Attributes:
+        size, seed: what was asked for.
+        people: everybody, including the newcomers that only an increment brings.
+        active: person indices that shop; all customers, or an increment's share of them.
+    """
+
+    size: SampleSize
+    seed: int
+    people: People
+    active: np.ndarray
+
+    @classmethod
+    def found(cls, size: SampleSize, seed: int) -> Company:
+        """The company with all of its customers, and 2 % newcomers waiting for increments."""
+        people = make_people(size.people + size.people // 50 + 10, size.days, seed)
+        return cls(size, seed, people, np.arange(size.people))
+
+    def dice(self, name: str) -> Dice:
+        """The dice of one part of the company."""
+        return Dice(self.seed, name)
+
+    def epoch_day(self, day: int) -> int:
+        """Landing day 0, 1, ... as days since 1970-01-01."""
+        return self.size.first_epoch_day + day
+
+    @cached_property
+    def shoppers(self) -> Crowd:
+        """Everybody who is active."""
+        return Crowd.of(self.people, self.active)
+
+    @cached_property
+    def callers(self) -> Crowd:
+        """Active people as the contact centre sees them: hardly related to what they spend."""
+        return Crowd.of(self.people, self.active, power=0.3)
+
+    @cached_property
+    def app_users(self) -> Crowd:
+        """Active people with the app: members and account holders mostly."""
+        share = np.where(self.people.has_login[self.active], 0.55, 0.06)
+        has_app = self.dice("mobile").chance("has app", self.active, share)
+        members = self.active[has_app] if has_app.any() else self.active
+        return Crowd.of(self.people, members)
+
+    def volume(self, total: float, day: int, weekday_weights: Sequence[float]) -> int:
+        """A day's part of `total` rows, in the weekly rhythm Monday..Sunday.
+
+        Days beyond the window (increments) get what their weekday gets in the window.
+        """
+        weights = np.asarray(weekday_weights, dtype=np.float64)
+        window = weights[(self.epoch_day(0) + np.arange(self.size.days) - _MONDAY) % 7]
+        weight = weights[(self.epoch_day(day) - _MONDAY) % 7]
+        return max(1, round(total * self.active_share * weight / window.sum()))
+
+    @property
+    def active_share(self) -> float:
+        """Active people as a share of all customers."""
+        return len(self.active) / self.size.people
+
+
+def row_ids(day: int, count: int) -> np.ndarray:
+    """Ids of a channel's rows on a landing day, never used on another day."""
+    return (day << 32) + np.arange(count, dtype=np.int64)
+
+
+def lateness(dice: Dice, ids: np.ndarray) -> np.ndarray:
+    """Days between an event and its landing day, 0 to 30, mostly 0."""
+    return _LATENESS_DAYS[dice.pick("late", ids, _LATENESS_WEIGHTS)]
+
+
+def second_of_day(dice: Dice, ids: np.ndarray, utc_offset: np.ndarray) -> np.ndarray:
+    """UTC second of the day, busy when it is evening where the shopper is.
+
+    Args:
+        dice: of the channel.
+        ids: row ids.
+        utc_offset: minutes, per row.
+    """
+    drawn = dice.uniform("hour", ids) * _HOURS[-1]
+    hour = np.searchsorted(_HOURS, drawn, side="right")
+    local = hour * 3600 + dice.below("second", ids, 3600)
+    return (local - utc_offset * 60) % 86_400
