@@ -1,10 +1,8 @@
 {# What an ordinary run rewrites: the customers that identity marked as touched. #}
 
-{# Pre-hook of every table keyed by customer: on an ordinary run the touched customers leave, also
-   those that no longer exist. The model then appends theirs anew. #}
-{% macro forget_touched_customers() -%}
+{# A WHERE clause on customer_id: on an ordinary run the touched customers, else all of them. #}
+{% macro of_customers_to_write() -%}
     {%- if is_incremental() -%}
-        delete from {{ this }}
         where customer_id in (
             select customer_id from {{ source('identity', 'touched_customers') }}
         )
@@ -12,15 +10,10 @@
 {%- endmacro %}
 
 
-{# record_id and customer_id of the records whose customers this run writes: all on a full build. #}
-{% macro records_to_write() -%}
-    select
-        record_id,
-        customer_id
-    from {{ source('identity', 'customer_map') }}
-    {%- if is_incremental() %}
-    where customer_id in (
-        select customer_id from {{ source('identity', 'touched_customers') }}
-    )
-    {%- endif %}
+{# Pre-hook of the tables keyed by customer: the touched customers leave, also those that no longer
+   exist. The model then appends theirs anew, in the same transaction on DuckDB. #}
+{% macro forget_touched_customers() -%}
+    {%- if is_incremental() -%}
+        delete from {{ this }} {{ of_customers_to_write() }}
+    {%- endif -%}
 {%- endmacro %}

@@ -1,0 +1,46 @@
+{# What identity asks of an engine and the engines spell differently. The default is DuckDB. #}
+
+{# Number of single-letter edits between two texts. #}
+{% macro edit_distance(left, right) %}
+    {{- return(adapter.dispatch('edit_distance', 'cdp')(left, right)) -}}
+{% endmacro %}
+
+{% macro default__edit_distance(left, right) %}
+    {{- return("levenshtein(" ~ left ~ ", " ~ right ~ ")") -}}
+{% endmacro %}
+
+{% macro athena__edit_distance(left, right) %}
+    {{- return("levenshtein_distance(" ~ left ~ ", " ~ right ~ ")") -}}
+{% endmacro %}
+
+
+{# Aggregate: `value` of the row with the greatest (`at`, `value`). #}
+{% macro newest(value, at) %}
+    {{- return(adapter.dispatch('newest', 'cdp')(value, at)) -}}
+{% endmacro %}
+
+{% macro default__newest(value, at) %}
+    {{- return("arg_max(" ~ value ~ ", (" ~ at ~ ", " ~ value ~ "))") -}}
+{% endmacro %}
+
+{% macro athena__newest(value, at) %}
+    {{- return("max_by(" ~ value ~ ", (" ~ at ~ ", " ~ value ~ "))") -}}
+{% endmacro %}
+
+
+{# A flat JSON object as text from a mapping of member name to expression; NULL members stay. #}
+{% macro json_text(members) %}
+    {{- return(adapter.dispatch('json_text', 'cdp')(members)) -}}
+{% endmacro %}
+
+{% macro default__json_text(members) %}
+    {%- set parts = [] -%}
+    {%- for name, value in members.items() %}{% do parts.append("'" ~ name ~ "', " ~ value) %}{% endfor -%}
+    {{- return("cast(json_object(" ~ parts | join(", ") ~ ") as varchar)") -}}
+{% endmacro %}
+
+{% macro athena__json_text(members) %}
+    {%- set parts = [] -%}
+    {%- for name, value in members.items() %}{% do parts.append("'" ~ name ~ "' value " ~ value) %}{% endfor -%}
+    {{- return("json_object(" ~ parts | join(", ") ~ " null on null)") -}}
+{% endmacro %}

@@ -1,0 +1,228 @@
+{{ config(pre_hook="{{ forget_touched_customers() }}") }}
+
+with
+
+records as (
+    select * from {{ source('identity', 'customer_map') }}
+    {{ of_customers_to_write() }}
+),
+
+crm_contacts as (
+    select * from {{ ref('clean_crm__contacts') }}
+),
+
+email_events as (
+    select * from {{ ref('clean_email__events') }}
+),
+
+digital_events as (
+    {% for source in ['web', 'mobile'] -%}
+    select
+        '{{ source }}' as source,
+        record_id,
+        occurred_at,
+        is_analytics_allowed,
+        is_advertising_allowed
+    from {{ ref('clean_' ~ source ~ '__events') }}
+    {% if not loop.last %}union all{% endif %}
+    {% endfor %}
+),
+
+-- Per record: when its source last denied, last allowed, and when a permission lapsed with the
+-- contact it came from. A denial outlives the deletion of its contact.
+crm_moments as (
+    select
+        crm_contacts.record_id,
+        max(case when is_email_opted_out then modified_at end) as email_denied_at,
+        max(case when not is_email_opted_out and not is_deleted then modified_at end)
+            as email_allowed_at,
+        max(case when is_call_opted_out then modified_at end) as phone_denied_at,
+        max(case when not is_call_opted_out and not is_deleted then modified_at end)
+            as phone_allowed_at,
+        max(case when is_deleted then modified_at end) as lapsed_at
+    from crm_contacts
+    inner join records
+        on crm_contacts.record_id = records.record_id
+    group by crm_contacts.record_id
+),
+
+digital_moments as (
+    select
+        digital_events.record_id,
+        max(source) as source,
+        max(case when not is_analytics_allowed then occurred_at end) as analytics_denied_at,
+        max(case when is_analytics_allowed then occurred_at end) as analytics_allowed_at,
+        max(case when not is_advertising_allowed then occurred_at end) as advertising_denied_at,
+        max(case when is_advertising_allowed then occurred_at end) as advertising_allowed_at
+    from digital_events
+    inner join records
+        on digital_events.record_id = records.record_id
+    where is_analytics_allowed is not null or is_advertising_allowed is not null
+    group by digital_events.record_id
+),
+
+email_moments as (
+    select
+        email_events.record_id,
+        max(case when event_type = 'Bounce' then event_at end) as bounced_at,
+        max(case when event_type = 'Complaint' then event_at end) as complained_at,
+        max(case when event_type = 'Subscription' and is_unsubscribe_all then event_at end)
+            as unsubscribed_at,
+        max(case when event_type = 'Subscription' and not is_unsubscribe_all then event_at end)
+            as resubscribed_at
+    from email_events
+    inner join records
+        on email_events.record_id = records.record_id
+    where
+        (event_type = 'Bounce' and bounce_type = 'Permanent')
+        or event_type in ('Complaint', 'Subscription')
+    group by email_events.record_id
+),
+
+moments as (
+    select
+        record_id,
+        'crm' as source,
+        'email_marketing' as purpose,
+        email_denied_at as denied_at,
+        email_allowed_at as allowed_at,
+        lapsed_at,
+        'opted_out' as denial_reason,
+        'not_opted_out' as permission_reason
+    from crm_moments
+
+    union all
+
+    select
+        record_id,
+        'crm' as source,
+        'phone_marketing' as purpose,
+        phone_denied_at as denied_at,
+        phone_allowed_at as allowed_at,
+        lapsed_at,
+        'opted_out' as denial_reason,
+        'not_opted_out' as permission_reason
+    from crm_moments
+
+    union all
+
+    select
+        record_id,
+        'email' as source,
+        'email_marketing' as purpose,
+        {{ latest('bounced_at', 'complained_at', 'unsubscribed_at') }} as denied_at,
+        resubscribed_at as allowed_at,
+        null as lapsed_at,
+        case
+            {{ latest('bounced_at', 'complained_at', 'unsubscribed_at') }}
+            when complained_at then 'complaint'
+            when unsubscribed_at then 'unsubscribed'
+            else 'hard_bounce'
+        end as denial_reason,
+        'resubscribed' as permission_reason
+    from email_moments
+
+    union all
+
+    select
+        record_id,
+        source,
+        'analytics' as purpose,
+        analytics_denied_at as denied_at,
+        analytics_allowed_at as allowed_at,
+        null as lapsed_at,
+        'consent_refused' as denial_reason,
+        'consent_given' as permission_reason
+    from digital_moments
+
+    union all
+
+    select
+        record_id,
+        source,
+        'advertising' as purpose,
+        advertising_denied_at as denied_at,
+        advertising_allowed_at as allowed_at,
+        null as lapsed_at,
+        'consent_refused' as denial_reason,
+        'consent_given' as permission_reason
+    from digital_moments
+),
+
+-- Each record speaks once per purpose, with its newest word; at the same moment denial wins.
+verdicts as (
+    select
+        record_id,
+        source,
+        purpose,
+        false as is_allowed,
+        denial_reason as reason,
+        denied_at as decided_at
+    from moments
+    where denied_at is not null and (allowed_at is null or denied_at >= allowed_at)
+
+    union all
+
+    select
+        record_id,
+        source,
+        purpose,
+        true as is_allowed,
+        permission_reason as reason,
+        allowed_at as decided_at
+    from moments
+    where
+        allowed_at is not null
+        and (denied_at is null or allowed_at > denied_at)
+        and (lapsed_at is null or allowed_at > lapsed_at)
+),
+
+-- Any denial on any record decides for the customer.
+ranked as (
+    select
+        records.customer_id,
+        verdicts.*,
+        row_number() over (
+            partition by records.customer_id, verdicts.purpose
+            order by
+                verdicts.is_allowed,
+                verdicts.decided_at desc,
+                verdicts.source,
+                verdicts.record_id
+        ) as place
+    from verdicts
+    inner join records
+        on verdicts.record_id = records.record_id
+),
+
+customers as (
+    select distinct customer_id
+    from records
+),
+
+purposes as (
+    {% for purpose in ['advertising', 'analytics', 'email_marketing', 'phone_marketing'] -%}
+    select '{{ purpose }}' as purpose
+    {% if not loop.last %}union all{% endif %}
+    {% endfor %}
+),
+
+final as (
+    select
+        customers.customer_id,
+        purposes.purpose,
+        coalesce(ranked.is_allowed, false) as is_allowed,
+        coalesce(ranked.reason, 'no_evidence') as reason,
+        ranked.source,
+        ranked.record_id,
+        ranked.decided_at
+    from customers
+    cross join purposes
+    left join ranked
+        on
+            customers.customer_id = ranked.customer_id
+            and purposes.purpose = ranked.purpose
+            and ranked.place = 1
+)
+
+select * from final
