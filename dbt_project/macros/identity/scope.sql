@@ -16,11 +16,15 @@
     {%- if is_partial() %}and record_id in (select record_id from {{ ref('changed_records') }}){% endif -%}
 {%- endmacro %}
 
-{# A further condition of a WHERE clause: only rows of touched identifier values. #}
-{% macro and_touched_identifier() -%}
+{# The same for touched identifier values; `relation` is the alias whose rows are meant. #}
+{% macro and_touched_identifier(relation) -%}
     {%- if is_partial() -%}
-    and (identifier_type, identifier_value) in (
-        select (identifier_type, identifier_value) from {{ ref('touched_identifiers') }}
+    and exists (
+        select 1
+        from {{ ref('touched_identifiers') }} as touched
+        where
+            touched.identifier_type = {{ relation }}.identifier_type
+            and touched.identifier_value = {{ relation }}.identifier_value
     )
     {%- endif -%}
 {%- endmacro %}
@@ -35,7 +39,8 @@
 {%- endmacro %}
 
 {% macro forget_touched_identifiers() -%}
-    {%- if is_incremental() %}delete from {{ this }} where true {{ and_touched_identifier() }}{% endif -%}
+    {%- if is_incremental() %}delete from {{ this }} where true
+    {{ and_touched_identifier(this.identifier) }}{% endif -%}
 {%- endmacro %}
 
 {# Identifiers of changed records stay as "no longer current" until the customer map has followed:

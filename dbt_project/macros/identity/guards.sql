@@ -1,0 +1,26 @@
+{# Why a value is on the list of patterns of `blocked_identifiers`; NULL where it is not.
+
+   The patterns go into the SQL as literals: an engine compiles a literal once and a column's value
+   for every row, which costs a hundred times as much. #}
+{% macro blocked_pattern_note(relation) -%}
+    {%- if not execute or not flags.INTROSPECT %}{{ return('cast(null as varchar)') }}{% endif -%}
+    {%- set rows = run_query(
+        "select identifier_type, pattern, note from " ~ ref('blocked_identifiers')
+        ~ " where match = 'regex' order by identifier_type, pattern") -%}
+    case
+        {%- for row in rows %}
+        when {{ relation }}.identifier_type = '{{ row[0] }}'
+            and {{ matches_pattern(relation ~ ".identifier_value", row[1] | replace("'", "''")) }}
+            then '{{ row[2] | replace("'", "''") }}'
+        {%- endfor %}
+    end
+{%- endmacro %}
+
+
+{# Days between anonymous visits and a login on the same device within which they are one person's.
+   Valid 1 to 730: devices are sold and passed on; a quarter is the usual length of a campaign. #}
+{% macro device_window_days() %}{{ return(90) }}{% endmacro %}
+
+
+{# The version of the rules behind every edge: raise it with any change of identity's SQL or seeds. #}
+{% macro identity_rule_version() %}{{ return('1') }}{% endmacro %}
