@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -27,12 +27,15 @@ class NothingPublishedError(PlatformError):
 class Warehouse(Protocol):
     """What a Python stage may ask of a warehouse, whichever engine it is."""
 
-    def query(self, sql: str) -> pa.Table:
-        """Run one SELECT and return its rows as Arrow."""
+    def query(self, sql: str, inputs: Mapping[str, pa.Table] | None = None) -> pa.Table:
+        """Run one SELECT and return its rows as Arrow; it may read `inputs` by name."""
         ...
 
-    def execute(self, *statements: str) -> None:
-        """Run statements as one transaction: all of them take effect, or none."""
+    def execute(self, *statements: str, inputs: Mapping[str, pa.Table] | None = None) -> None:
+        """Run statements as one transaction: all of them take effect, or none.
+
+        They may read `inputs` by name, as if these were tables.
+        """
         ...
 
     def replace_table(self, layer: str, name: str, rows: pa.Table) -> None:
@@ -76,24 +79,28 @@ class DuckDBWarehouse:
                 connection.execute(f"create schema if not exists {layer}")
             yield connection
 
-    def query(self, sql: str) -> pa.Table:
-        """Run one SELECT and return its rows as Arrow."""
+    def query(self, sql: str, inputs: Mapping[str, pa.Table] | None = None) -> pa.Table:
+        """Run one SELECT and return its rows as Arrow; it may read `inputs` by name."""
         with self.connect() as connection:
+            _register(connection, inputs)
             return connection.execute(sql).to_arrow_table()
 
-    def execute(self, *statements: str) -> None:
-        """Run statements as one transaction: all of them take effect, or none."""
+    def execute(self, *statements: str, inputs: Mapping[str, pa.Table] | None = None) -> None:
+        """Run statements as one transaction: all of them take effect, or none.
+
+        They may read `inputs` by name, as if these were tables.
+        """
         with self.connect() as connection, _transaction(connection):
+            _register(connection, inputs)
             for statement in statements:
                 connection.execute(statement)
 
     def replace_table(self, layer: str, name: str, rows: pa.Table) -> None:
         """Make `layer.name` hold exactly `rows`; readers see the old table or the new one."""
-        with self.connect() as connection, _transaction(connection):
-            connection.register("incoming_rows", rows)
-            connection.execute(
-                f"create or replace table {layer}.{name} as select * from incoming_rows"
-            )
+        self.execute(
+            f"create or replace table {layer}.{name} as select * from incoming_rows",
+            inputs={"incoming_rows": rows},
+        )
 
     def table_exists(self, layer: str, name: str) -> bool:
         """Tell whether `layer.name` (a table or a view) is there."""
@@ -130,6 +137,11 @@ class DuckDBWarehouse:
         with duckdb.connect(str(self._published_path), read_only=True) as connection:
             connection.execute("set TimeZone = 'UTC'")
             yield connection
+
+
+def _register(connection: duckdb.DuckDBPyConnection, inputs: Mapping[str, pa.Table] | None) -> None:
+    for name, rows in (inputs or {}).items():
+        connection.register(name, rows)
 
 
 @contextmanager
