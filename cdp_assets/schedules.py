@@ -1,7 +1,5 @@
 """The schedules: a clock instead of sensors and automation conditions."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from cdp_assets.jobs import customer_360_job, refresh_profiles_job

@@ -4,8 +4,6 @@ The ledger counted what came in; the raw files and the cleansed tables are count
 Not here: facts about single rows (dbt tests).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 

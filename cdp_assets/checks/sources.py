@@ -3,8 +3,6 @@
 They warn and never block: broken records are in quarantine already, and good ones should flow.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 

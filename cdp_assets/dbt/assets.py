@@ -4,9 +4,6 @@ Here: which layer runs in which invocation, and what each event carries.
 Not here: SQL; the Python stages of identity, which run between two of these.
 """
 
-from __future__ import annotations
-
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +11,7 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DbtCliResource, dbt_assets
 
-from cdp_assets.dbt.project import dbt_project, prepared_manifest
+from cdp_assets.dbt.project import DBT_EXECUTABLE, dbt_project, prepared_manifest
 from cdp_assets.dbt.translator import Translator
 from cdp_assets.naming import CLEANSED, IDENTITY, PROFILE, WAREHOUSE_POOL
 from cdp_assets.partitions import SINGLE_RUN
@@ -23,11 +20,11 @@ from cdp_assets.resources.warehouse import Warehouse
 
 
 def build_dbt_resource(target: str) -> DbtCliResource:
-    """The dbt command line of this environment, as a child that dies with its run."""
+    """The dbt command line, with the warehouse of this target."""
     return DbtCliResource(
         project_dir=dbt_project,
         target=target,
-        dbt_executable=str(Path(sys.executable).parent / "cdp-dbt"),
+        dbt_executable=DBT_EXECUTABLE,
         global_config_flags=["--no-use-colors"],
     )
 
@@ -58,17 +55,24 @@ def _layer_assets(layer: str, manifest: Path) -> dg.AssetsDefinition:
         if ledger.needs_full_refresh(ledger.published_load_id()):
             context.log.info("An object was replaced since the last publish: rebuilding %s.", layer)
             arguments.append("--full-refresh")
-        yield from dbt.cli(arguments, context=context).stream()
-        context.log.info("%s", row_counts(warehouse, context.selected_asset_keys))
+        invocation = dbt.cli(arguments, context=context, raise_on_error=False)
+        # Held until dbt has let go of the DuckDB file, so that each event carries its row count.
+        events = list(invocation.stream())
+        for key, rows in row_counts(warehouse, context.selected_asset_keys).items():
+            context.add_asset_metadata({"dagster/row_count": rows}, asset_key=key)
+        yield from events
+        error = invocation.get_error()
+        if error is not None:
+            raise error
 
     return models
 
 
-def row_counts(warehouse: Warehouse, keys: set[dg.AssetKey]) -> dict[str, int]:
-    """Rows of each of these tables, in one query; read after dbt has let go of the file."""
-    names = sorted(key.path for key in keys)
-    sql = " union all ".join(
-        f"select '{layer}.{name}' as name, count(*) as n from {layer}.{name}"
-        for layer, name in names
-    )
-    return dict(zip(*warehouse.query(sql).to_pydict().values(), strict=True)) if names else {}
+def row_counts(warehouse: Warehouse, keys: set[dg.AssetKey]) -> dict[dg.AssetKey, int]:
+    """Rows of each of these tables that exists, in one query."""
+    tables = [key for key in sorted(keys) if warehouse.table_exists(*key.path)]
+    if not tables:
+        return {}
+    counts = ", ".join(f"(select count(*) from {'.'.join(key.path)})" for key in tables)
+    row = warehouse.query(f"select unnest([{counts}]) as rows").column("rows").to_pylist()
+    return dict(zip(tables, row, strict=True))

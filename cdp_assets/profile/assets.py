@@ -3,8 +3,6 @@
 Not here: the profile tables themselves (dbt_project/models/profile).
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 import dagster as dg

@@ -4,8 +4,6 @@ Here: what a tick asks for. Not here: which objects are new (`sources/planner.py
 function); the truth of what was loaded is the object ledger, never a cursor or a run key.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 import dagster as dg

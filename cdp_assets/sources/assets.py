@@ -4,15 +4,12 @@ Here: how an extract is wired into Dagster and what its materialization shows.
 Not here: reading, checking and writing records (`extract.py`); the contracts (`contracts/`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import dagster as dg
 
 from cdp_assets.automation import DAILY_FRESHNESS
-from cdp_assets.dbt.assets import WAREHOUSE_POOL
-from cdp_assets.naming import SOURCES, asset_key, raw_name
+from cdp_assets.naming import SOURCES, WAREHOUSE_POOL, asset_key, raw_name
 from cdp_assets.partitions import LANDING_DAYS, SINGLE_RUN, landing_days
 from cdp_assets.plots import bar_chart
 from cdp_assets.resources.object_ledger import ObjectLedger

@@ -1,0 +1,78 @@
+"""A small company, loaded once per session by the real command line into a folder of its own."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from cdp_assets.sample.generate import SampleSize, generate
+
+BIN = Path(sys.executable).parent
+SEED = 11
+
+
+@dataclass(frozen=True)
+class Home:
+    """One CDP_HOME and the commands that run in it."""
+
+    path: Path
+
+    @property
+    def landing(self) -> Path:
+        return self.path / "lake" / "landing"
+
+    @property
+    def published(self) -> Path:
+        return self.path / "warehouse" / "published.duckdb"
+
+    def command(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            ["env", f"CDP_HOME={self.path}", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(
+                f"{arguments} exited {done.returncode}\n{done.stdout}{done.stderr}"
+            )
+        return done
+
+    def cdp(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return self.command(str(BIN / "cdp"), *arguments, check=check)
+
+    def hashes(self) -> dict[str, str]:
+        lines = self.cdp("hash", "--tables").stdout.splitlines()
+        return {name: value for value, name in (line.split(maxsplit=1) for line in lines)}
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The landing folder and ground truth of a tiny company; copied, never changed."""
+    folder = tmp_path_factory.mktemp("sample")
+    generate(folder / "landing", folder / "truth.parquet", SampleSize.tiny(), seed=SEED)
+    return folder
+
+
+def new_home(path: Path, sample: Path, *, landed: bool = True) -> Home:
+    """A home with the sample's truth, and with its objects in landing if `landed`."""
+    home = Home(path)
+    (path / "sample").mkdir(parents=True)
+    shutil.copyfile(sample / "truth.parquet", path / "sample" / "truth.parquet")
+    if landed:
+        shutil.copytree(sample / "landing", home.landing)
+    return home
+
+
+@pytest.fixture(scope="session")
+def loaded(tmp_path_factory: pytest.TempPathFactory, sample: Path) -> Home:
+    """The company after one full run. Tests read it and leave it as it is."""
+    home = new_home(tmp_path_factory.mktemp("loaded") / "home", sample)
+    home.cdp("run")
+    return home

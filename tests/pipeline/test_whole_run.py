@@ -1,0 +1,108 @@
+"""The main job end to end: what came in is accounted for, and how it came does not matter."""
+
+from __future__ import annotations
+
+import random
+import re
+import shutil
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from tests.pipeline.conftest import BIN, Home, new_home
+
+
+def _query(home: Home, sql: str) -> list[tuple]:
+    with duckdb.connect(str(home.published), read_only=True) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def test_the_summary_adds_up_for_every_source(loaded):
+    lines = loaded.cdp("summary").stdout.splitlines()
+    rows = [re.findall(r"[\d,]+", line.split(maxsplit=1)[1]) for line in lines if "adds up" in line]
+    assert len(rows) == 7
+    for records_in, loaded_, duplicate, suppressed, quarantined in (
+        (int(cell.replace(",", "")) for cell in row) for row in rows
+    ):
+        assert records_in == loaded_ + duplicate + suppressed + quarantined
+
+
+def test_identity_agrees_with_the_ground_truth(loaded):
+    text = loaded.cdp("summary").stdout
+    found = re.search(r"precision ([\d.]+), recall ([\d.]+)", text)
+    assert found is not None
+    precision, recall = float(found[1]), float(found[2])
+    assert precision >= 0.99
+    assert recall >= 0.80
+
+
+def test_every_published_profile_value_names_the_record_it_came_from(loaded):
+    orphans = _query(
+        loaded,
+        """
+        select count(*) from profile.customer_attributes as a
+        anti join identity.customer_map as m using (customer_id, record_id)
+        """,
+    )
+    assert orphans == [(0,)]
+
+
+def test_a_second_run_finds_nothing_new_and_changes_nothing(loaded):
+    before = loaded.published.stat().st_mtime_ns
+    text = loaded.cdp("run").stdout
+    assert "Nothing new in landing" in text
+    assert loaded.published.stat().st_mtime_ns == before
+
+
+@pytest.mark.slow
+def test_days_landing_in_shuffled_order_with_every_object_twice_give_the_same_hash(
+    loaded, sample, tmp_path
+):
+    home = new_home(tmp_path / "home", sample, landed=False)
+    days = sorted({path.parent.name for path in sample.glob("landing/*/*/dt=*/*")})
+    random.Random(5).shuffle(days)
+    half = len(days) // 2
+    for batch in (days[:half], days[half:]):
+        for day in batch:
+            _land_twice(sample / "landing", home.landing, day)
+        home.cdp("run")
+    assert home.hashes() == loaded.hashes()
+
+
+@pytest.mark.slow
+def test_a_partition_range_from_the_dagster_command_line_gives_the_same_hash(
+    loaded, sample, tmp_path
+):
+    home = new_home(tmp_path / "home", sample)
+    days = sorted({path.parent.name[3:] for path in sample.glob("landing/*/*/dt=*/*")})
+    home.command(
+        str(BIN / "dagster"), "asset", "materialize", "-m", "cdp_assets.definitions",
+        "--select", "*", "--partition-range", f"{days[0]}...{days[-1]}",
+    )  # fmt: skip
+    assert home.hashes() == loaded.hashes()
+
+
+def test_no_run_tells_the_event_log_whose_data_it_was(loaded):
+    """Addresses and numbers of real customers are looked for in everything Dagster wrote."""
+    values = _query(
+        loaded,
+        """
+        select value from profile.customer_attributes
+        where attribute in ('email', 'phone') and length(value) > 8
+        """,
+    )
+    canaries = {value.encode() for (value,) in random.Random(1).sample(values, 200)}
+    written = b"".join(
+        path.read_bytes() for path in (loaded.path / "dagster").rglob("*") if path.is_file()
+    )
+    assert [value for value in canaries if value in written] == []
+
+
+def _land_twice(source: Path, landing: Path, day: str) -> None:
+    """Deliver the objects of a day, and each of them again under another key."""
+    for path in sorted(source.glob(f"*/*/{day}/*")):
+        target = landing / path.relative_to(source)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+        shutil.copyfile(path, target.with_name(f"again-{path.name}"))
