@@ -1,0 +1,67 @@
+"""Back ends from settings: the only place that knows which class stands behind an interface."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from cdp_assets.resources.notifier import LogNotifier, Notifier
+from cdp_assets.resources.object_ledger import ObjectLedger, SQLiteObjectLedger
+from cdp_assets.resources.object_store import LocalObjectStore, ObjectStore, S3ObjectStore
+from cdp_assets.resources.warehouse import DuckDBWarehouse
+from cdp_assets.settings import Settings, SettingsError
+
+
+def build_object_store(settings: Settings) -> ObjectStore:
+    """The lake: a folder for file:// addresses, a bucket for s3:// ones.
+
+    Raises:
+        SettingsError: the address is neither.
+    """
+    url = urlsplit(settings.lake_url)
+    if url.scheme == "file" and url.netloc in ("", "localhost"):
+        return LocalObjectStore(Path(unquote(url.path)))
+    if url.scheme == "s3" and url.netloc:
+        return S3ObjectStore(url.netloc, url.path, settings.region, settings.s3_endpoint_url)
+    raise SettingsError(
+        f"CDP_LAKE_URL is {settings.lake_url!r}: it takes file:///folder or s3://bucket/prefix."
+    )
+
+
+def build_ledger(settings: Settings) -> ObjectLedger:
+    """The object ledger.
+
+    Raises:
+        SettingsError: the profile has none yet.
+    """
+    _local_only(settings, "object ledger")
+    return SQLiteObjectLedger(settings.ledger_path)
+
+
+def build_warehouse(settings: Settings) -> DuckDBWarehouse:
+    """The warehouse.
+
+    Raises:
+        SettingsError: the profile has none yet.
+    """
+    _local_only(settings, "warehouse")
+    return DuckDBWarehouse(
+        settings.warehouse_path, settings.published_path, settings.warehouse_memory
+    )
+
+
+def build_notifier(settings: Settings) -> Notifier:
+    """Who is told when something needs a person.
+
+    Raises:
+        SettingsError: the profile has none yet.
+    """
+    _local_only(settings, "notifier")
+    return LogNotifier()
+
+
+def _local_only(settings: Settings, what: str) -> None:
+    if settings.profile != "local":
+        raise SettingsError(
+            f"The {settings.profile} profile has no {what} yet: set CDP_PROFILE=local."
+        )

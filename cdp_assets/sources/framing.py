@@ -1,0 +1,404 @@
+"""Plain bytes become records: JSON lines, concatenated JSON, CSV records.
+
+Here: where a record starts and ends, and its physical line. Work is done on whole chunks with
+numpy; memory is a few times `limits.chunk_bytes`, or one record. Not here: what a record says.
+
+A splitter cuts a chunk into pieces that leave no byte out; what is blank or broken is a piece
+that is not kept. The tail that may go on in the next chunk is left for the next call.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Final, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from cdp_assets.settings import Limits
+from cdp_assets.sources.contracts import FileFormat
+from cdp_assets.sources.refusal import Refusal
+
+PAYLOAD_CHARACTERS: Final = 4096
+
+IntArray = np.ndarray[tuple[int], np.dtype[np.int64]]
+BoolArray = np.ndarray[tuple[int], np.dtype[np.bool_]]
+
+_NEWLINE: Final = 0x0A
+_SPACES: Final = np.frombuffer(b" \t\r\n", np.uint8)
+# numpy compares bytes fastest on pieces that stay in the cache.
+_SCAN_BYTES: Final = 1 << 18
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Some records, one after another.
+
+    Attributes:
+        records: binary; each holds its own line end.
+        lines: the physical line of each (its number, for concatenated JSON).
+        offsets: where each starts, in bytes of the decompressed object.
+        refusals: records that could not be framed.
+    """
+
+    records: pa.Array
+    lines: IntArray
+    offsets: IntArray
+    refusals: list[Refusal] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Split:
+    """How a chunk falls into pieces.
+
+    Attributes:
+        ends: where each piece ends; the first starts at 0.
+        lines: the line of each piece.
+        is_kept: False for a blank or broken piece.
+        next_line: the line after the last piece.
+        refusals: of the broken pieces.
+    """
+
+    ends: IntArray
+    lines: IntArray
+    is_kept: BoolArray
+    next_line: int
+    refusals: list[Refusal] = field(default_factory=list)
+
+
+class Splitter(Protocol):
+    """One way of writing records one after another."""
+
+    # Where reading may go on after a record that is too large to look at.
+    resume: re.Pattern[bytes]
+    # Whether a record's line is a physical line, or its number.
+    has_lines: bool
+
+    def split(self, data: bytes, line: int, *, is_last: bool) -> Split:
+        """Cut `data`, whose first byte is on `line`; with `is_last` nothing may be left over."""
+        ...
+
+
+def frames(blocks: Iterator[bytes], file_format: FileFormat, limits: Limits) -> Iterator[Frame]:
+    """Cut a stream of blocks into frames of about `limits.chunk_bytes`."""
+    splitter = splitter_for(file_format, limits)
+    line, offset, carry = 1, 0, b""
+    chunks = _chunks(blocks, limits.chunk_bytes)
+    for chunk in chunks:
+        data = carry + chunk
+        split = splitter.split(data, line, is_last=False)
+        if split.ends.size:
+            yield _frame(data, split, offset, limits)
+        used = int(split.ends[-1]) if split.ends.size else 0
+        line, offset, carry = split.next_line, offset + used, data[used:]
+        if len(carry) > limits.record_bytes:
+            yield _only_refusal(_too_large(line, carry, limits))
+            line, offset, carry = _skip_record(chunks, splitter, carry, line, offset)
+    if carry:
+        yield _frame(carry, splitter.split(carry, line, is_last=True), offset, limits)
+
+
+def splitter_for(file_format: FileFormat, limits: Limits) -> Splitter:
+    """The splitter of a text format."""
+    if file_format.kind == "csv":
+        return CsvSplitter(file_format.delimiter, file_format.quote, limits.record_bytes)
+    return ConcatenatedSplitter() if file_format.framing == "concatenated" else LineSplitter()
+
+
+def positions(data: bytes, byte: int) -> IntArray:
+    """Where a byte occurs."""
+    view = np.frombuffer(data, np.uint8)
+    found = [
+        np.flatnonzero(view[start : start + _SCAN_BYTES] == byte) + start
+        for start in range(0, len(view), _SCAN_BYTES)
+    ]
+    return np.concatenate(found) if found else np.empty(0, np.int64)
+
+
+class LineSplitter:
+    """One record a line, ended by LF or CR LF. Blank lines are no records."""
+
+    resume = re.compile(rb"\n")
+    has_lines = True
+
+    def split(self, data: bytes, line: int, *, is_last: bool) -> Split:
+        """Cut at every line end."""
+        ends = positions(data, _NEWLINE) + 1
+        if is_last and data and (not ends.size or ends[-1] < len(data)):
+            ends = np.append(ends, len(data))
+        lines = line + np.arange(len(ends), dtype=np.int64)
+        return Split(ends, lines, ~_is_blank(data, ends), line + len(ends))
+
+
+class CsvSplitter:
+    """RFC 4180 records: a quoted field may hold line ends; its quotes are doubled inside.
+
+    A quote anywhere else breaks its record. Then that physical line alone is refused and reading
+    goes on at the next one, so that a quote that is never closed does not swallow good records.
+    """
+
+    resume = re.compile(rb"\n")
+    has_lines = True
+
+    def __init__(self, delimiter: str, quote: str, record_bytes: int) -> None:
+        self._delimiter = ord(delimiter)
+        self._quote = ord(quote)
+        self._record_bytes = record_bytes
+        q, d = re.escape(quote.encode()), re.escape(delimiter.encode())
+        quoted = rb"%b(?:[^%b]++|%b%b)*+" % (q, q, q, q)
+        field = rb"(?:%b%b|[^%b%b\r\n]*+)" % (quoted, q, q, d)
+        # Possessive throughout: a record that does not match fails in one pass.
+        self._record = re.compile(rb"%b(?:%b%b)*+\r?(?:\n|\Z)" % (field, d, field))
+        self._open_record = re.compile(rb"(?:%b%b)*+%b\Z" % (field, d, quoted))
+
+    def split(self, data: bytes, line: int, *, is_last: bool) -> Split:
+        """Cut at the line ends outside quotes."""
+        quotes = positions(data, self._quote)
+        if not quotes.size:
+            return LineSplitter().split(data, line, is_last=is_last)
+        newlines = positions(data, _NEWLINE)
+        ends = newlines[np.searchsorted(quotes, newlines) % 2 == 0] + 1
+        cut = int(ends[-1]) if ends.size else 0
+        tail_is_open = is_last or len(data) - cut > self._record_bytes
+        if tail_is_open and cut < len(data):
+            return self._split_one_by_one(data, line, is_last=is_last)
+        if not self._is_well_quoted(data, quotes[: np.searchsorted(quotes, cut)]):
+            return self._split_one_by_one(data, line, is_last=is_last)
+        lines_before = np.searchsorted(newlines, np.append(0, ends))
+        return Split(
+            ends,
+            line + lines_before[:-1],
+            ~_is_blank(data, ends),
+            line + int(lines_before[-1]),
+        )
+
+    def _is_well_quoted(self, data: bytes, quotes: IntArray) -> bool:
+        """Every opening quote starts a field, every closing quote ends one."""
+        view = np.frombuffer(data, np.uint8)
+        opening, closing = quotes[0::2], quotes[1::2]
+        before = view[np.maximum(opening - 1, 0)]
+        after = view[np.minimum(closing + 1, len(view) - 1)]
+        starts = np.isin(before, [self._delimiter, _NEWLINE, self._quote]) | (opening == 0)
+        return bool(starts.all() and np.isin(after, [self._delimiter, *b"\r\n", self._quote]).all())
+
+    def _split_one_by_one(self, data: bytes, line: int, *, is_last: bool) -> Split:
+        ends: list[int] = []
+        lines: list[int] = []
+        kept: list[bool] = []
+        refusals: list[Refusal] = []
+        start = 0
+        while start < len(data):
+            end = self._record_end(data, start, is_last=is_last)
+            if end is None:
+                break
+            is_whole = end > 0
+            if not is_whole:
+                end = data.find(b"\n", start) + 1 or len(data)
+                refusals.append(self._broken(data[start:end], line))
+            piece = data[start:end]
+            ends.append(end)
+            lines.append(line)
+            kept.append(is_whole and not piece.isspace())
+            line += piece.count(b"\n")
+            start = end
+        return Split(
+            np.array(ends, np.int64),
+            np.array(lines, np.int64),
+            np.array(kept, bool),
+            line,
+            refusals,
+        )
+
+    def _record_end(self, data: bytes, start: int, *, is_last: bool) -> int | None:
+        """The end of the record at `start`, 0 when it is broken, None when more bytes may tell."""
+        match = self._record.match(data, start)
+        if match and (is_last or data[match.end() - 1] == _NEWLINE):
+            return match.end()
+        if is_last:
+            return 0
+        may_go_on = match or self._open_record.match(data, start) or b"\n" not in data[start:]
+        if may_go_on and (len(data) - start <= self._record_bytes or b"\n" not in data[start:]):
+            return None
+        return 0
+
+    def _broken(self, piece: bytes, line: int) -> Refusal:
+        rule = "unclosed_quote" if piece.count(self._quote) % 2 else "stray_quote"
+        return Refusal(line, rule, payload_text(piece))
+
+
+class ConcatenatedSplitter:
+    """JSON objects one after another, with or without white space between them.
+
+    The line of a record is its number. `}` and then `{` is never inside strict JSON, so objects
+    are cut there; only pieces whose quotes or braces do not add up are looked at one by one.
+    """
+
+    resume = re.compile(rb"\}\s*(?=\{)")
+    has_lines = False
+    # An object that no value of an open one can be: the open one was cut short.
+    _fresh_object = re.compile(rb"(?<=[^:,\[\s])\s*(\{\s*\")")
+
+    def split(self, data: bytes, line: int, *, is_last: bool) -> Split:
+        """Cut before every object that follows another; the last one may go on."""
+        quotes = _unescaped_quotes(data)
+        opens, closes = positions(data, 0x7B), positions(data, 0x7D)
+        follows = _skip_spaces(data, closes + 1)
+        ends = np.intersect1d(follows, opens, assume_unique=False)
+        if is_last and data:
+            ends = np.append(ends, len(data))
+        bounds = np.append(0, ends)
+        quoted = np.diff(np.searchsorted(quotes, bounds))
+        balance = np.diff(np.searchsorted(opens, bounds) - np.searchsorted(closes, bounds))
+        ends = self._mended(data, ends, (quoted % 2 == 1) | (balance != 0))
+        is_kept = ~_is_blank(data, ends)
+        count = np.cumsum(is_kept)
+        return Split(ends, line + count - 1, is_kept, line + int(is_kept.sum()))
+
+    def _mended(self, data: bytes, ends: IntArray, is_odd: BoolArray) -> IntArray:
+        """Join pieces that were cut inside a string; cut off objects that a broken one hides."""
+        if not is_odd.any():
+            return ends
+        starts = np.append(0, ends[:-1])
+        dropped: set[int] = set()
+        added: list[int] = []
+        for index in np.flatnonzero(is_odd):
+            if index - 1 in dropped or _is_json(data[starts[index] : ends[index]]):
+                continue
+            is_pair = index + 1 < len(ends) and is_odd[index + 1]
+            if is_pair and _is_json(data[starts[index] : ends[index + 1]]):
+                dropped.add(int(index))
+            elif hidden := self._hidden_object(data[starts[index] : ends[index]]):
+                added.append(int(starts[index]) + hidden)
+        kept = np.delete(ends, sorted(dropped))
+        return np.sort(np.append(kept, np.array(added, np.int64)))
+
+    def _hidden_object(self, piece: bytes) -> int:
+        """Where a whole object starts that ends a broken piece, or 0."""
+        for match in self._fresh_object.finditer(piece):
+            if _is_json(piece[match.start(1) :]):
+                return match.start(1)
+        return 0
+
+
+def payload_text(piece: bytes) -> str:
+    """A record as the quarantine keeps it: readable, and not longer than it takes."""
+    text = piece[: PAYLOAD_CHARACTERS * 4].decode("utf-8", "backslashreplace")
+    return text.rstrip("\r\n")[:PAYLOAD_CHARACTERS].replace("\0", "\\x00")
+
+
+def _chunks(blocks: Iterator[bytes], size: int) -> Iterator[bytes]:
+    """Join blocks to chunks of at least `size`; the last one may be smaller."""
+    held: list[bytes] = []
+    held_bytes = 0
+    for block in blocks:
+        held.append(block)
+        held_bytes += len(block)
+        if held_bytes >= size:
+            yield b"".join(held)
+            held, held_bytes = [], 0
+    if held:
+        yield b"".join(held)
+
+
+def _frame(data: bytes, split: Split, offset: int, limits: Limits) -> Frame:
+    starts = np.concatenate(([0], split.ends[:-1]))
+    is_kept, refusals = split.is_kept, list(split.refusals)
+    for index in np.flatnonzero(is_kept & (split.ends - starts > limits.record_bytes)):
+        is_kept = is_kept.copy()
+        is_kept[index] = False
+        piece = data[starts[index] : starts[index] + PAYLOAD_CHARACTERS * 4]
+        refusals.append(_too_large(int(split.lines[index]), piece, limits))
+    bounds = np.concatenate(([0], split.ends)).astype(np.int32)
+    records = pa.BinaryArray.from_buffers(
+        pa.binary(), len(split.ends), [None, pa.py_buffer(bounds), pa.py_buffer(data)]
+    )
+    lines, offsets = split.lines, starts + offset
+    if not is_kept.all():
+        records = records.filter(pa.array(is_kept))
+        lines, offsets = lines[is_kept], offsets[is_kept]
+    return Frame(records, lines, offsets, refusals)
+
+
+def _only_refusal(refusal: Refusal) -> Frame:
+    empty = np.empty(0, np.int64)
+    return Frame(pa.array([], pa.binary()), empty, empty, [refusal])
+
+
+def _too_large(line: int, piece: bytes, limits: Limits) -> Refusal:
+    detail = f"limit {limits.record_bytes} bytes"
+    return Refusal(line, "record_too_large", payload_text(piece), detail=detail)
+
+
+def _skip_record(
+    chunks: Iterator[bytes], splitter: Splitter, carry: bytes, line: int, offset: int
+) -> tuple[int, int, bytes]:
+    """Drop bytes up to the next place where a record may start."""
+    for data in chain([carry], chunks):
+        match = splitter.resume.search(data)
+        end = match.end() if match else len(data)
+        line += data.count(b"\n", 0, end) if splitter.has_lines else bool(match)
+        offset += end
+        if match:
+            return line, offset, data[end:]
+    return line, offset, b""
+
+
+def _is_blank(data: bytes, ends: IntArray) -> BoolArray:
+    """Which pieces hold white space alone. Only those that start with it are looked at."""
+    starts = np.concatenate(([0], ends[:-1])) if ends.size else ends
+    blank = np.zeros(len(ends), bool)
+    if ends.size:
+        view = np.frombuffer(data, np.uint8)
+        for index in np.flatnonzero(np.isin(view[starts], _SPACES)):
+            blank[index] = data[starts[index] : ends[index]].isspace()
+    return blank
+
+
+def _is_json(piece: bytes) -> bool:
+    try:
+        json.loads(piece)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _skip_spaces(data: bytes, at: IntArray) -> IntArray:
+    """The first place from each of `at` on that holds no white space; those past the end go."""
+    view = np.frombuffer(data, np.uint8)
+    at = at[at < len(view)]
+    while (is_space := np.isin(view[at], _SPACES)).any():
+        at = at + is_space
+        at = at[at < len(view)]
+    return at
+
+
+def _unescaped_quotes(data: bytes) -> IntArray:
+    """Double quotes that no backslash escapes: an even run of backslashes stands before them."""
+    quotes = positions(data, 0x22)
+    backslashes = positions(data, 0x5C)
+    if not backslashes.size:
+        return quotes
+    # The first backslash of each run, seen from every backslash.
+    is_first = np.append(True, np.diff(backslashes) != 1)
+    first = np.maximum.accumulate(np.where(is_first, backslashes, 0))
+    last = np.searchsorted(backslashes, quotes) - 1
+    touches = (last >= 0) & (backslashes[np.maximum(last, 0)] == quotes - 1)
+    run = quotes - first[np.maximum(last, 0)]
+    return quotes[~(touches & (run % 2 == 1))]
+
+
+def field_counts(records: pa.Array, delimiter: str, quote: str) -> IntArray:
+    """How many fields each CSV record has. Delimiters inside quotes do not count."""
+    if not len(records):
+        return np.empty(0, np.int64)
+    bounds = np.frombuffer(records.buffers()[1], np.int32)[records.offset :][: len(records) + 1]
+    data = records.buffers()[2]
+    delimiters = positions(data, ord(delimiter))
+    quotes = positions(data, ord(quote))
+    if quotes.size:
+        delimiters = delimiters[np.searchsorted(quotes, delimiters) % 2 == 0]
+    return np.diff(np.searchsorted(delimiters, bounds)) + 1

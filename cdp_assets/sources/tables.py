@@ -1,0 +1,140 @@
+"""The raw tables: where their files lie in the lake, what is in them, how the warehouse sees them.
+
+Here: keys below raw/, quarantine/ and landing/, Arrow schemas, and the views over the files.
+Not here: filling the files (`extract`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cdp_assets.naming import SOURCES, raw_name
+from cdp_assets.resources.build import build_object_store
+from cdp_assets.resources.object_ledger import ObjectLedger
+from cdp_assets.resources.object_store import ObjectMissingError, ObjectStore
+from cdp_assets.resources.warehouse import Warehouse
+from cdp_assets.settings import Settings
+from cdp_assets.sources.contracts import IDENTIFIER, Contract
+
+LANDING: Final = "landing"
+RAW: Final = "raw"
+QUARANTINE: Final = "quarantine"
+LEDGER_TABLE: Final = "object_ledger"
+
+_DAY: Final = re.compile(r"dt=(\d{4}-\d{2}-\d{2})")
+# A file without rows keeps a view valid before the first object lands. It sorts before any day.
+_EMPTY_DAY: Final = "1970-01-01"
+_LINEAGE: Final = pa.schema(
+    [
+        pa.field("_extra", pa.string()),
+        pa.field("_row_hash", pa.string()),
+        pa.field("_object_key", pa.string()),
+        pa.field("_object_version", pa.string()),
+        pa.field("_line", pa.int64()),
+        pa.field("_load_id", pa.int64()),
+        pa.field("_loaded_at", pa.timestamp("us")),
+        pa.field("_contract_version", pa.int32()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class LandingKey:
+    """What the key of a landing object says: landing/<source>/<entity>/dt=YYYY-MM-DD/<name>."""
+
+    source: str
+    entity: str
+    dt: str
+
+
+class LandingKeyError(ValueError):
+    """A key below landing/ that names no source, entity and day; the message says what is wrong."""
+
+
+def parse_landing_key(key: str) -> LandingKey:
+    """Take a landing key apart.
+
+    Raises:
+        LandingKeyError: a part is missing, or is not what it should be.
+    """
+    parts = key.split("/")
+    if parts[0] != LANDING or len(parts) < 5:
+        raise LandingKeyError("it is not landing/<source>/<entity>/dt=YYYY-MM-DD/<name>")
+    _, source, entity, day, *_ = parts
+    if not (IDENTIFIER.fullmatch(source) and IDENTIFIER.fullmatch(entity)):
+        raise LandingKeyError("its source or entity is no lower-case name")
+    match = _DAY.fullmatch(day)
+    try:
+        dt = date.fromisoformat(match[1]) if match else None
+    except ValueError:
+        dt = None
+    if dt is None:
+        raise LandingKeyError("its third folder is no day dt=YYYY-MM-DD")
+    return LandingKey(source, entity, dt.isoformat())
+
+
+def landing_prefix(source: str, entity: str | None = None, dt: str | None = None) -> str:
+    """The folder of a source, an entity or a landing day."""
+    day = f"dt={dt}" if dt else None
+    return "/".join(part for part in (LANDING, source, entity, day) if part)
+
+
+def file_key(layer: str, contract: Contract, dt: str, object_key: str) -> str:
+    """Where the raw or quarantine file of one landing object lies: one file per object key."""
+    digest = hashlib.sha1(object_key.encode(), usedforsecurity=False).hexdigest()
+    return f"{layer}/{contract.source}/{contract.entity}/dt={dt}/{digest}.parquet"
+
+
+def raw_schema(contract: Contract) -> pa.Schema:
+    """The columns of a raw file, in order; `dt` is in its path."""
+    texts = [pa.field(column.name, pa.string()) for column in contract.columns]
+    derived = [
+        pa.field(
+            column.derived_name, pa.timestamp("us") if column.type == "timestamp" else pa.string()
+        )
+        for column in contract.columns
+        if column.derived_name
+    ]
+    return pa.schema([*texts, *derived, *_LINEAGE])
+
+
+def raw_view_sql(contract: Contract, store: ObjectStore) -> str:
+    """SELECT over every raw file of an entity, also right when there is none (DuckDB)."""
+    url = store.url(f"{RAW}/{contract.source}/{contract.entity}/dt=*/*.parquet")
+    columns = ", ".join(raw_schema(contract).names)
+    return f"""
+        select {columns}, dt
+        from read_parquet(
+            '{url.replace("'", "''")}',
+            hive_partitioning = true, hive_types = {{'dt': date}}, union_by_name = true
+        )
+    """
+
+
+def ensure_empty_file(contract: Contract, store: ObjectStore) -> None:
+    """Put the file without rows where the raw view looks, one per contract version."""
+    folder = f"{RAW}/{contract.source}/{contract.entity}/dt={_EMPTY_DAY}"
+    key = f"{folder}/empty-v{contract.version}.parquet"
+    try:
+        store.head(key)
+    except ObjectMissingError:
+        with store.open_writer(key) as handle:
+            pq.write_table(raw_schema(contract).empty_table(), handle)
+
+
+def refresh_source_tables(
+    contract: Contract, warehouse: Warehouse, ledger: ObjectLedger, settings: Settings
+) -> None:
+    """Bring the warehouse's view of a raw table and its copy of the ledger up to date."""
+    store = build_object_store(settings)
+    ensure_empty_file(contract, store)
+    name = f"{SOURCES}.{raw_name(contract.source, contract.entity)}"
+    warehouse.execute(f"create or replace view {name} as {raw_view_sql(contract, store)}")
+    warehouse.replace_table(SOURCES, LEDGER_TABLE, ledger.rows())
