@@ -6,13 +6,13 @@
    4. What is not shaped like an address gives NULL; nothing is repaired.
    `J.Doe+x@Gmail.com` gives `jdoe@gmail.com`. #}
 {% macro email_match_key(email) -%}
-    {%- set visible = replace_pattern(email, "^[\s\p{Z}\p{Cf}]+|[\s\p{Z}\p{Cf}]+$|\p{Cf}") -%}
+    {%- set visible = replace_pattern(email, "^[\\s\\p{Z}\\p{Cf}]+|[\\s\\p{Z}\\p{Cf}]+$|\\p{Cf}") -%}
     {%- set address = compose_unicode("lower(" ~ visible ~ ")") -%}
     {%- set local = "split_part(split_part(" ~ address ~ ", '@', 1), '+', 1)" -%}
     {%- set domain = "split_part(" ~ address ~ ", '@', 2)" -%}
     case
         when not {{ matches_pattern(address,
-            "^[^\s\p{Z}@+,;:<>()\"][^\s\p{Z}@,;:<>()\"]*@[\p{L}\p{N}-]+(\.[\p{L}\p{N}-]+)+$") }}
+            "^[^\\s\\p{Z}@+,;:<>()\"][^\\s\\p{Z}@,;:<>()\"]*@[\\p{L}\\p{N}-]+(\\.[\\p{L}\\p{N}-]+)+$") }}
             then null
         when {{ domain }} in ('gmail.com', 'googlemail.com')
             then nullif(replace({{ local }}, '.', ''), '') || '@gmail.com'

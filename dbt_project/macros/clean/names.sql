@@ -6,10 +6,11 @@
    without a decomposition are spelt out (ß ss, æ ae, ø o, ł l). NULL where no letter is left. #}
 {% macro fold_name(name) -%}
     {%- set plain = strip_marks("lower(" ~ name ~ ")") -%}
-    {%- set spelt = "replace(replace(replace(replace(translate(" ~ plain
-        ~ ", 'øłđðħı', 'olddhi'), 'ß', 'ss'), 'æ', 'ae'), 'œ', 'oe'), 'þ', 'th')" -%}
-    {%- set joined = replace_pattern(spelt, "[''`´ʹʼ‘’]") -%}
-    nullif(trim({{ replace_pattern(joined, "[^\p{L}]+", " ") }}), '')
+    {# The apostrophes have no counterpart, so `translate` drops them. #}
+    {%- set joined = "translate(" ~ plain ~ ", 'øłđðħı''`´ʹʼ‘’', 'olddhi')" -%}
+    {%- set spelt = "replace(replace(replace(replace(" ~ joined
+        ~ ", 'ß', 'ss'), 'æ', 'ae'), 'œ', 'oe'), 'þ', 'th')" -%}
+    nullif(trim({{ replace_pattern(spelt, "[^\\p{L}]+", " ") }}), '')
 {%- endmacro %}
 
 

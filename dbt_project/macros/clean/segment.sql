@@ -9,6 +9,10 @@ source as {{ inlined() }} (
     {{ new_deliveries(raw_events) }}
 ),
 
+deliveries as (
+    {{ collapse_deliveries('source', key=['message_id']) }}
+),
+
 nicknames as (
     select * from {{ ref('nicknames') }}
 ),
@@ -17,7 +21,7 @@ countries as (
     select * from {{ ref('countries') }}
 ),
 
-typed as {{ inlined() }} (
+typed as (
     select
         message_id,
         call_type,
@@ -49,10 +53,10 @@ typed as {{ inlined() }} (
         {{ fold_name('first_name') }} as first_name_folded,
         {{ fold_name('last_name') }} as last_name_folded,
         {{ delivery_columns() }}
-    from source
+    from deliveries
 ),
 
-normalised as {{ inlined() }} (
+normalised as (
     select
         typed.*,
         coalesce(
@@ -71,7 +75,7 @@ normalised as {{ inlined() }} (
 ),
 
 final as (
-    {{ deduplicate('normalised', key=['message_id'], keys_from='typed') }}
+    {{ merge_with_present('normalised', key=['message_id']) }}
 )
 
 select * from final

@@ -47,7 +47,7 @@
 {% macro default__strip_marks(text) %}{{- return("strip_accents(" ~ text ~ ")") -}}{% endmacro %}
 
 {% macro athena__strip_marks(text) %}
-    {{- return("normalize(regexp_replace(normalize(" ~ text ~ ", NFD), '\p{M}'), NFC)") -}}
+    {{- return("normalize(regexp_replace(normalize(" ~ text ~ ", NFD), '\\p{M}'), NFC)") -}}
 {% endmacro %}
 
 

@@ -6,11 +6,15 @@ source as {{ inlined() }} (
     {{ new_deliveries(source('sources', 'raw_contact_center__contacts')) }}
 ),
 
+deliveries as (
+    {{ collapse_deliveries('source', key=['contact_id'], version='updated_at_utc') }}
+),
+
 nicknames as (
     select * from {{ ref('nicknames') }}
 ),
 
-typed as {{ inlined() }} (
+typed as (
     select
         contact_id,
         channel,
@@ -34,10 +38,10 @@ typed as {{ inlined() }} (
         loyalty_id,
         reason,
         {{ delivery_columns() }}
-    from source
+    from deliveries
 ),
 
-named as {{ inlined() }} (
+named as (
     select
         typed.*,
         coalesce(nicknames.canonical_name, {{ first_word('typed.first_name_folded') }})
@@ -47,7 +51,7 @@ named as {{ inlined() }} (
         on {{ first_word('typed.first_name_folded') }} = nicknames.name
 ),
 
-normalised as {{ inlined() }} (
+normalised as (
     select
         *,
         case
@@ -61,7 +65,7 @@ normalised as {{ inlined() }} (
 ),
 
 final as (
-    {{ deduplicate('normalised', key=['contact_id'], version='updated_at', keys_from='typed') }}
+    {{ merge_with_present('normalised', key=['contact_id'], version='updated_at') }}
 )
 
 select * from final

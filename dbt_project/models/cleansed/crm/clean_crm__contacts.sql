@@ -6,6 +6,10 @@ source as {{ inlined() }} (
     {{ new_deliveries(source('sources', 'raw_crm__contacts')) }}
 ),
 
+deliveries as (
+    {{ collapse_deliveries('source', key=['contact_id', 'modified_at_utc']) }}
+),
+
 nicknames as (
     select * from {{ ref('nicknames') }}
 ),
@@ -14,7 +18,7 @@ countries as (
     select * from {{ ref('countries') }}
 ),
 
-typed as {{ inlined() }} (
+typed as (
     select
         contact_id,
         first_name,
@@ -40,10 +44,10 @@ typed as {{ inlined() }} (
         {{ fold_name('first_name') }} as first_name_folded,
         {{ fold_name('last_name') }} as last_name_folded,
         {{ delivery_columns() }}
-    from source
+    from deliveries
 ),
 
-normalised as {{ inlined() }} (
+normalised as (
     select
         typed.*,
         {{ surrogate_key(['typed.contact_id', epoch_micros('typed.modified_at')]) }}
@@ -61,7 +65,7 @@ normalised as {{ inlined() }} (
 ),
 
 final as (
-    {{ deduplicate('normalised', key=['contact_id', 'modified_at'], keys_from='typed') }}
+    {{ merge_with_present('normalised', key=['contact_id', 'modified_at']) }}
 )
 
 select * from final

@@ -6,7 +6,11 @@ source as {{ inlined() }} (
     {{ new_deliveries(source('sources', 'raw_email__events')) }}
 ),
 
-typed as {{ inlined() }} (
+deliveries as (
+    {{ collapse_deliveries('source', key=['event_type', 'message_id', 'event_at_utc']) }}
+),
+
+typed as (
     select
         event_type,
         message_id,
@@ -21,10 +25,10 @@ typed as {{ inlined() }} (
         complaint_type,
         try_cast(is_unsubscribe_all as boolean) as is_unsubscribe_all,
         {{ delivery_columns() }}
-    from source
+    from deliveries
 ),
 
-normalised as {{ inlined() }} (
+normalised as (
     select
         *,
         {{ surrogate_key(['event_type', 'message_id', epoch_micros('event_at')]) }}
@@ -34,9 +38,7 @@ normalised as {{ inlined() }} (
 ),
 
 final as (
-    {{ deduplicate(
-        'normalised', key=['event_type', 'message_id', 'event_at'], keys_from='typed'
-    ) }}
+    {{ merge_with_present('normalised', key=['event_type', 'message_id', 'event_at']) }}
 )
 
 select * from final

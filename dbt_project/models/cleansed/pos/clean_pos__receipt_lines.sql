@@ -6,7 +6,11 @@ source as {{ inlined() }} (
     {{ new_deliveries(source('sources', 'raw_pos__receipt_lines')) }}
 ),
 
-typed as {{ inlined() }} (
+deliveries as (
+    {{ collapse_deliveries('source', key=['receipt_id', 'cast(line_number as bigint)']) }}
+),
+
+typed as (
     select
         receipt_id,
         try_cast(line_number as bigint) as line_number,
@@ -19,11 +23,11 @@ typed as {{ inlined() }} (
         try_cast(line_amount as decimal(18, 2)) as line_amount,
         {{ surrogate_key(['receipt_id', 'try_cast(line_number as bigint)']) }} as receipt_line_id,
         {{ delivery_columns() }}
-    from source
+    from deliveries
 ),
 
 final as (
-    {{ deduplicate('typed', key=['receipt_id', 'line_number']) }}
+    {{ merge_with_present('typed', key=['receipt_id', 'line_number']) }}
 )
 
 select * from final

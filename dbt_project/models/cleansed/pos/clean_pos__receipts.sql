@@ -6,11 +6,15 @@ source as {{ inlined() }} (
     {{ new_deliveries(source('sources', 'raw_pos__receipts')) }}
 ),
 
+deliveries as (
+    {{ collapse_deliveries('source', key=['receipt_id']) }}
+),
+
 countries as (
     select * from {{ ref('countries') }}
 ),
 
-typed as {{ inlined() }} (
+typed as (
     select
         receipt_id,
         store_id,
@@ -27,10 +31,10 @@ typed as {{ inlined() }} (
         phone_e164,
         card_token,
         {{ delivery_columns() }}
-    from source
+    from deliveries
 ),
 
-normalised as {{ inlined() }} (
+normalised as (
     select
         typed.*,
         countries.alpha2 as country_code,
@@ -47,7 +51,7 @@ normalised as {{ inlined() }} (
 ),
 
 final as (
-    {{ deduplicate('normalised', key=['receipt_id'], keys_from='typed') }}
+    {{ merge_with_present('normalised', key=['receipt_id']) }}
 )
 
 select * from final
