@@ -84,17 +84,24 @@ class Company:
         return Crowd.of(self.people, self.active)
 
     @cached_property
+    def surfers(self) -> Crowd:
+        """Active people who use the web shop: most account holders, some others."""
+        return Crowd.of(self.people, self._some("web", self.people.has_login, 0.80, 0.07))
+
+    @cached_property
     def callers(self) -> Crowd:
-        """Active people as the contact centre sees them: hardly related to what they spend."""
-        return Crowd.of(self.people, self.active, power=0.3)
+        """Active people who call: hardly related to what they spend, mostly known to the CRM."""
+        return Crowd.of(self.people, self._some("phone", self.people.in_crm, 0.90, 0.25), power=0.3)
 
     @cached_property
     def app_users(self) -> Crowd:
-        """Active people with the app: members and account holders mostly."""
-        share = np.where(self.people.has_login[self.active], 0.55, 0.06)
-        has_app = self.dice("mobile").chance("has app", self.active, share)
-        members = self.active[has_app] if has_app.any() else self.active
-        return Crowd.of(self.people, members)
+        """Active people who use the app: account holders, few others."""
+        return Crowd.of(self.people, self._some("app", self.people.has_login, 0.45, 0.015))
+
+    def _some(self, what: str, is_likely: np.ndarray, share: float, otherwise: float) -> np.ndarray:
+        odds = np.where(is_likely[self.active], share, otherwise)
+        chosen = self.dice("channels").chance(what, self.active, odds)
+        return self.active[chosen] if chosen.any() else self.active
 
     def volume(self, total: float, day: int, weekday_weights: Sequence[float]) -> int:
         """A day's part of `total` rows, in the weekly rhythm Monday..Sunday.

@@ -97,8 +97,8 @@ def contact_emails(company: Company, contacts: np.ndarray, day: int) -> text.Str
     is_second = (contacts & 1).astype(bool)
     kind = np.where(
         is_second,
-        dice.pick("email of second", contacts, (0.55, 0.13, 0.27, 0.03, 0.02)),
-        dice.pick("email of first", contacts, (0.80, 0.04, 0.11, 0.015, 0.035)),
+        dice.pick("email of second", contacts, (0.68, 0.08, 0.20, 0.03, 0.01)),
+        dice.pick("email of first", contacts, (0.90, 0.025, 0.05, 0.015, 0.01)),
     )
     # A second contact is nobody's favourite: it keeps the state it was made in.
     as_of = np.where(is_second, np.minimum(created_day(company, contacts), day), day)
@@ -144,9 +144,9 @@ def rows(company: Company, contacts: np.ndarray, day: int) -> pa.Table:
     mobiles = people.mobile_at(who, as_of)
     has_landline = people.has_landline(who)
     has_phone = dice.chance("has phone", contacts, np.where(has_landline, 0.65, 0.08))
-    has_mobile = dice.chance("has mobile", contacts, np.where(is_second, 0.40, 0.62))
+    has_mobile = dice.chance("has mobile", contacts, np.where(is_second, 0.55, 0.80))
     has_loyalty = people.has_loyalty[who] & dice.chance(
-        "has loyalty", contacts, np.where(is_second, 0.30, 0.85)
+        "has loyalty", contacts, np.where(is_second, 0.40, 0.92)
     )
     phone = text.either(
         has_landline,

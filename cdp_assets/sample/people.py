@@ -15,7 +15,6 @@ from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from cdp_assets.sample import phones, text
 from cdp_assets.sample.dice import Dice
@@ -39,6 +38,7 @@ from cdp_assets.sample.vocabulary import (
 NEVER = 1_000_000
 _TODAY = 20_695  # 2026-08-30; ages are counted from here
 _YEAR = 365.25
+_GMAIL, _GOOGLEMAIL = 0, 1  # places in EMAIL_DOMAINS
 _ID_STRIDE = 48_271_003
 _ID_SPAN = 90_000_000
 
@@ -81,7 +81,7 @@ class People:
     @cached_property
     def has_loyalty(self) -> np.ndarray:
         """Members of the loyalty programme: the active ones more often."""
-        return self.dice.chance("loyalty", self._index, np.where(self.activity > 2, 0.72, 0.45))
+        return self.dice.chance("loyalty", self._index, np.where(self.activity > 2, 0.76, 0.50))
 
     @cached_property
     def has_login(self) -> np.ndarray:
@@ -90,8 +90,9 @@ class People:
 
     @cached_property
     def in_crm(self) -> np.ndarray:
-        """People who have a CRM contact: nearly all members, most of the others."""
-        return self.dice.chance("crm", self._index, np.where(self.has_loyalty, 0.97, 0.62))
+        """People who have a CRM contact: nearly all members, most account holders."""
+        share = np.select([self.has_loyalty, self.has_login], [0.97, 0.85], 0.5)
+        return self.dice.chance("crm", self._index, share)
 
     def ids(self) -> text.Strings:
         """The person ids of the truth."""
@@ -103,8 +104,8 @@ class People:
         return text.either(is_new, text.take(self.email, who), text.take(self.email_old, who))
 
     def mobile_at(self, who: np.ndarray, day: np.ndarray | int) -> phones.Numbers:
-        """The mobile each person uses on a day; one in thirty uses the head of household's."""
-        shares = (self.role[who] > 0) & self.dice.chance("shared mobile", who, 0.03)
+        """The mobile each person uses on a day; one in fifty uses the head of household's."""
+        shares = (self.role[who] > 0) & self.dice.chance("shared mobile", who, 0.02)
         owner = np.where(shares, self.head[who], who)
         is_old = self.mobile_changed_day[owner] > day
         has_changed = self.mobile_changed_day[owner] != NEVER
@@ -113,7 +114,7 @@ class People:
     def landline(self, who: np.ndarray) -> phones.Numbers:
         """The household's landline, or for a few the switchboard of the firm they work for."""
         firms = len(self) // 8_000 + 2
-        is_office = self.dice.chance("office phone", who, 0.012)
+        is_office = self.dice.chance("office phone", who, 0.008)
         desk = self.dice.below("office", who, firms)
         country = np.where(is_office, desk % len(COUNTRIES), self.country[who])
         return phones.landlines(country, np.where(is_office, desk, self.household[who] + firms))
@@ -132,7 +133,7 @@ class People:
 
     def card_token(self, who: np.ndarray, is_second: np.ndarray) -> text.Strings:
         """The till's token of a payment card; few partners pay with the other's card."""
-        borrows = (self.role[who] == 1) & self.dice.chance("shared card", who, 0.03)
+        borrows = (self.role[who] == 1) & self.dice.chance("shared card", who, 0.02)
         owner = np.where(borrows, self.head[who], who)
         return text.join(
             "tok_", text.fixed(text.hexadecimal(self.dice.bits("card", owner * 2 + is_second)))
@@ -326,7 +327,7 @@ def _emails(
     emails = text.join(local, "@", text.take(domains, domain))
     current, old = emails[: len(person)], emails[len(person) :]
     # Some couples use one address.
-    shares = (role == 1) & dice.chance("shared email", head, 0.05)
+    shares = (role == 1) & dice.chance("shared email", head, 0.035)
     return text.either(shares, current.take(pa.array(head)), current), old
 
 
@@ -338,7 +339,7 @@ def _local_parts(
     nicks = text.strings([fold(nicks[0]) for nicks in NICKNAMES])
     lasts = text.strings([fold(name) for name in SURNAMES])
     given, nick, family = text.take(names, first), text.take(nicks, first), text.take(lasts, last)
-    initial = pc.utf8_slice_codeunits(given, 0, 1)
+    initial = text.kernels.utf8_slice_codeunits(given, 0, 1)
     year = text.numbers((1970 + birth_day / _YEAR).astype(np.int64) % 100, 2)
     lucky = text.numbers(dice.below(f"{what} digits", person, 1000), 3)
     style = dice.pick(f"{what} style", person, (0.30, 0.14, 0.16, 0.12, 0.10, 0.10, 0.08))
@@ -357,10 +358,12 @@ def _local_parts(
 def _made_unique(local: pa.Array, domain: np.ndarray) -> text.Strings:
     """Give the second and later owners of an address a number, as providers do."""
     index = np.arange(len(local))
+    # At Gmail dots do not count, and googlemail.com is gmail.com.
+    provider = np.where(domain == _GOOGLEMAIL, _GMAIL, domain)
     for _ in range(3):
-        key = pc.dictionary_encode(pc.replace_substring(local, ".", "")).indices
+        key = text.kernels.dictionary_encode(text.kernels.replace_substring(local, ".", "")).indices
         _, kept = np.unique(
-            key.to_numpy().astype(np.int64) * len(EMAIL_DOMAINS) + domain, return_index=True
+            key.to_numpy().astype(np.int64) * len(EMAIL_DOMAINS) + provider, return_index=True
         )
         is_taken = np.ones(len(local), dtype=bool)
         is_taken[kept] = False

@@ -126,18 +126,19 @@ def _receipts(company: Company, basket: _Basket) -> pa.Table:
     country = _CITY_COUNTRY[city]
     total = np.bincount(basket.receipt, basket.quantity * basket.unit_cents, len(ids))
     payment = dice.pick("payment", ids, (0.68, 0.20, 0.10, 0.02))
-    has_card = (payment == 0) | (payment == 2)
+    # Only the newer terminals hand over a card's token.
+    has_token = ((payment == 0) | (payment == 2)) & (basket.store % 4 == 0)
     day = basket.sold_ms // _DAY_MS - company.epoch_day(0)
     emails = writing.emails(people.email_at(who, day), dice, ids, slips=0.03)
     junk = dice.chance("is junk", ids, 0.03)
     # Some shoppers always give their email, most never.
     gives_email = dice.chance(
-        "gives email", ids, people.dice.pick("e-receipts", who, (6, 2, 2)) * 0.4
+        "gives email", ids, people.dice.pick("e-receipts", who, (5, 3, 2)) * 0.42
     )
     gives_phone = dice.chance(
         "gives phone", ids, people.dice.pick("tells phone", who, (9, 1)) * 0.6
     )
-    gives_loyalty = dice.chance("gives loyalty", ids, 0.82) & people.has_loyalty[who]
+    gives_loyalty = dice.chance("gives loyalty", ids, 0.86) & people.has_loyalty[who]
     local_ms = basket.sold_ms + _CITY_OFFSET[city] * 60_000
     return pa.table(
         {
@@ -157,7 +158,7 @@ def _receipts(company: Company, basket: _Basket) -> pa.Table:
                 gives_phone, writing.phones(people.mobile_at(who, day), dice, ids, junk=0.02)
             ),
             "card_token": text.only(
-                has_card, people.card_token(who, dice.chance("second card", ids, 0.08))
+                has_token, people.card_token(who, dice.chance("second card", ids, 0.08))
             ),
         }
     )

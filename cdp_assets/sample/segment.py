@@ -16,7 +16,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from cdp_assets.sample import goods, text, writing
 from cdp_assets.sample.company import Company, lateness, row_ids, second_of_day
@@ -96,7 +95,7 @@ WEB = Channel(
         _browser('X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"'),
     ),
     cookie_days=40,
-    forgetful=0.2,
+    forgetful=0.12,
     library="analytics.js",
 )
 MOBILE = Channel(
@@ -191,7 +190,7 @@ def _delivery(
 
 def _calls(company: Company, channel: Channel, day: int) -> _Calls:
     dice = company.dice(channel.source)
-    crowd = company.shoppers if channel is WEB else company.app_users
+    crowd = company.surfers if channel is WEB else company.app_users
     total = company.size.events * channel.share / (1 + _RETRIES)
     visits = row_ids(day, max(1, round(company.volume(total, day, _WEEK) / _CALLS_PER_SESSION)))
     who = crowd.draw(dice.uniform("visitor", visits))
@@ -241,7 +240,7 @@ def _devices(
     if channel is WEB:
         owned = 1 + people.dice.pick("browsers", who, (0.66, 0.26, 0.08))
         slot = dice.pick("browser", visits, (0.74, 0.18, 0.08)) % owned
-        shares = people.dice.chance("shared computer", people.household[who], 0.07) & (slot == 0)
+        shares = people.dice.chance("shared computer", people.household[who], 0.05) & (slot == 0)
         own = who * 4 + slot
         device = np.where(shares, _LIVES_ON_HOUSEHOLD_COMPUTER + people.household[who], own)
     else:
@@ -264,11 +263,11 @@ def _login_positions(
 ) -> np.ndarray:
     """From which call of a visit on the user id is there."""
     per_login = device * 8 + who % 8
-    when = dice.pick("first login", per_login, (0.52, 0.38, 0.10))
-    during = dice.below("login day", per_login, company.size.days)
+    when = dice.pick("first login", per_login, (0.74, 0.24, 0.02))
+    during = dice.below("login day", per_login, company.size.days // 2)
     first_login = np.select([when == 0, when == 1], [np.full(len(who), -999), during], NEVER)
     first_login = np.where(company.people.has_login[who], first_login, NEVER)
-    after = np.array([_FROM_START, 0, _ANONYMOUS])[dice.pick("state", visits, (0.70, 0.14, 0.16))]
+    after = np.array([_FROM_START, 0, _ANONYMOUS])[dice.pick("state", visits, (0.12, 0.85, 0.03))]
     logs_in_at = np.minimum(1 + dice.below("login at", visits, 3), length - 1)
     after = np.where(after == 0, logs_in_at, after)
     return np.select([day < first_login, day == first_login], [_ANONYMOUS, logs_in_at], after)
@@ -292,7 +291,7 @@ def _codes(
     from_end = length[visit] - 1 - position
     for steps, step_code in ((2, _ADDED), (1, _CHECKOUT), (0, _ORDER)):
         code[has_order[visit] & (from_end == steps)] = step_code
-    guest_share = np.where(company.people.has_login[who], 0.03, 0.16)
+    guest_share = np.where(company.people.has_login[who], 0.06, 0.42)
     is_guest = (login == _ANONYMOUS) & ~has_order & dice.chance("leaves email", visits, guest_share)
     code[is_guest[visit] & (from_end == 0)] = _GUEST
     opens_account = dice.chance("new account", visits, 0.08)
@@ -440,7 +439,7 @@ def _bodies(company: Company, channel: Channel, calls: _Calls, cookies: pa.Array
         if len(rows):
             mask = pa.array(calls.code == code)
             written = write(company, channel, calls[rows], cookies.take(pa.array(rows)))
-            body = pc.replace_with_mask(body, mask, written)
+            body = text.kernels.replace_with_mask(body, mask, written)
     return body
 
 
@@ -458,7 +457,7 @@ def _orders(company: Company, channel: Channel, calls: _Calls, cookies: pa.Array
         channel.source[0].upper(), text.numbers((calls.ids >> 37) & 0xFFF, 3), "-",
         text.numbers(calls.ids & 0x1F_FFFF_FFFF, 11),
     )  # fmt: skip
-    gives_email = ~calls.is_known & dice.chance("order email", calls.ids, 0.7)
+    gives_email = ~calls.is_known & dice.chance("order email", calls.ids, 0.9)
     emails = writing.emails(people.email_at(calls.who, calls.day), dice, calls.ids, slips=0.03)
     traits = text.filled(text.only(gives_email, text.join(',"traits":{"email":"', emails, '"}')))
     return text.join(
@@ -475,8 +474,8 @@ def _logins(company: Company, channel: Channel, calls: _Calls, cookies: pa.Array
     # The account holds what was typed when it was made: the same on every device.
     emails = writing.emails(people.email_at(who, calls.day), dice, who, slips=0.01)
     phone = writing.phones(people.mobile_at(who, calls.day), dice, who)
-    has_phone = dice.chance("has phone", who, 0.45)
-    has_loyalty = people.has_loyalty[who] & dice.chance("has loyalty", who, 0.30)
+    has_phone = dice.chance("has phone", who, 0.55)
+    has_loyalty = people.has_loyalty[who] & dice.chance("has loyalty", who, 0.45)
     has_birthday = dice.chance("has birthday", who, 0.15)
     birthday = text.join(',"birthday":"', text.dates(people.birth_day[who]), '"')
     return text.join(

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from cdp_assets.sample import crm, text
 from cdp_assets.sample.company import Company, row_ids
@@ -115,7 +114,9 @@ def _messages(company: Company, day: int) -> _Messages:
     return _Messages(
         ids=ids,
         who=contacts >> 1,
-        address=pc.utf8_lower(pc.utf8_trim_whitespace(crm.contact_emails(company, contacts, day))),
+        address=text.kernels.utf8_lower(
+            text.kernels.utf8_trim_whitespace(crm.contact_emails(company, contacts, day))
+        ),
         sent_ms=sent,
         campaign=np.full(len(ids), int(dice.below("campaign", np.array([day]), len(CAMPAIGNS))[0])),
     )
@@ -126,8 +127,9 @@ def _events(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Kind, message index and time (ms) of every event."""
     people, dice, ids = company.people, company.dice("ses"), messages.ids
-    bad = pc.or_(
-        pc.match_substring_regex(messages.address, _BAD_DOMAINS), pc.is_in(messages.address, _JUNK)
+    bad = text.kernels.or_(
+        text.kernels.match_substring_regex(messages.address, _BAD_DOMAINS),
+        text.kernels.is_in(messages.address, _JUNK),
     ).to_numpy(zero_copy_only=False)
     bounced = dice.chance("bounces", ids, np.where(bad, 0.97, 0.004))
     keenness = people.dice.uniform("keenness", messages.who)

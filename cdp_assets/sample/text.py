@@ -10,13 +10,16 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 
-Strings = pa.StringArray
+Strings: TypeAlias = pa.Array  # of pa.string()
+
+# Arrow makes these functions at import, where no type checker sees them.
+kernels: Any = pyarrow.compute
 
 _HEX = np.frombuffer(b"".join(b"%02x" % i for i in range(256)), dtype=np.uint8).reshape(256, 2)
 _ASCII_ZERO = 48
@@ -26,7 +29,7 @@ _MARK = ord("#")
 
 def strings(values: Sequence[str]) -> Strings:
     """A small vocabulary as an Arrow array."""
-    return cast(Strings, pa.array(list(values), pa.string()))
+    return pa.array(list(values), pa.string())
 
 
 def fixed(matrix: np.ndarray) -> Strings:
@@ -119,12 +122,12 @@ def decimals(cents: np.ndarray) -> pa.Array:
 
 def money(cents: np.ndarray) -> Strings:
     """Hundredths as plain text, for example -12.50."""
-    return cast(Strings, pc.cast(decimals(cents), pa.string()))
+    return kernels.cast(decimals(cents), pa.string())
 
 
 def whole(values: np.ndarray) -> Strings:
     """Whole numbers as plain text, without padding."""
-    return cast(Strings, pc.cast(pa.array(values), pa.string()))
+    return kernels.cast(pa.array(values), pa.string())
 
 
 def stamp(templates: Sequence[str], which: np.ndarray, digit_matrix: np.ndarray) -> Strings:
@@ -154,37 +157,37 @@ def stamp(templates: Sequence[str], which: np.ndarray, digit_matrix: np.ndarray)
 def take(vocabulary: pa.Array, index: np.ndarray, where: np.ndarray | None = None) -> Strings:
     """`vocabulary[index]`, null where `where` is false."""
     at = pa.array(index, mask=None if where is None else ~where)
-    return cast(Strings, vocabulary.take(at))
+    return vocabulary.take(at)
 
 
 def only(where: np.ndarray, values: pa.Array) -> Strings:
     """`values`, null where `where` is false."""
-    return cast(Strings, pc.if_else(pa.array(where), values, pa.scalar(None, pa.string())))
+    return kernels.if_else(pa.array(where), values, pa.scalar(None, pa.string()))
 
 
 def either(where: np.ndarray, yes: pa.Array | str, no: pa.Array | str) -> Strings:
     """`yes` where `where` is true, else `no`."""
-    return cast(Strings, pc.if_else(pa.array(where), yes, no))
+    return kernels.if_else(pa.array(where), yes, no)
 
 
 def choose(which: np.ndarray, *options: pa.Array | str) -> Strings:
     """`options[which[i]]` of row i."""
-    return cast(Strings, pc.choose(pa.array(which), *options))
+    return kernels.choose(pa.array(which), *options)
 
 
 def join(*pieces: pa.Array | str) -> Strings:
     """Row-wise concatenation; null where any piece is null."""
-    return cast(Strings, pc.binary_join_element_wise(*cast(Any, pieces), ""))
+    return kernels.binary_join_element_wise(*pieces, "")
 
 
 def filled(values: pa.Array, default: str = "") -> Strings:
     """`values` with `default` for null."""
-    return cast(Strings, pc.fill_null(values, default))
+    return kernels.fill_null(values, default)
 
 
 def first_of(*options: pa.Array) -> Strings:
     """The first option of each row that is not null."""
-    return cast(Strings, pc.coalesce(*options))
+    return kernels.coalesce(*options)
 
 
 def concatenated(lines: pa.Array) -> memoryview:

@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from cdp_assets.sample import text
 from cdp_assets.sample.dice import Dice
@@ -140,36 +139,38 @@ def _patched(
     values: pa.Array, where: np.ndarray, rewrite: Callable[[pa.Array], pa.Array]
 ) -> text.Strings:
     mask = pa.array(where)
-    return pc.replace_with_mask(values, mask, rewrite(values.filter(mask)))
+    return text.kernels.replace_with_mask(values, mask, rewrite(values.filter(mask)))
 
 
 def _with_tag(values: pa.Array) -> pa.Array:
-    return pc.replace_substring(values, "@", "+fernhill@")
+    return text.kernels.replace_substring(values, "@", "+fernhill@")
 
 
 def _with_dots(values: pa.Array) -> pa.Array:
-    dotted = pc.binary_replace_slice(values, 3, 3, ".")
-    is_safe = pc.match_substring_regex(values, r"^[a-z0-9]{4,}[a-z0-9._]*@g(oogle)?mail\.com$")
-    return pc.if_else(is_safe, dotted, values)
+    dotted = text.kernels.binary_replace_slice(values, 3, 3, ".")
+    is_safe = text.kernels.match_substring_regex(
+        values, r"^[a-z0-9]{4,}[a-z0-9._]*@g(oogle)?mail\.com$"
+    )
+    return text.kernels.if_else(is_safe, dotted, values)
 
 
 def _with_blanks(values: pa.Array) -> pa.Array:
-    return pc.binary_join_element_wise(" ", values, " ", "")
+    return text.kernels.binary_join_element_wise(" ", values, " ", "")
 
 
 def _with_domain_slip(values: pa.Array) -> pa.Array:
     for domain, slip in EMAIL_DOMAINS:
-        values = pc.replace_substring(values, "@" + domain, "@" + slip)
+        values = text.kernels.replace_substring(values, "@" + domain, "@" + slip)
     return values
 
 
 def _with_local_slip(values: pa.Array) -> pa.Array:
-    return pc.binary_replace_slice(values, 2, 3, "")
+    return text.kernels.binary_replace_slice(values, 2, 3, "")
 
 
 _EMAIL_FORMS: tuple[Callable[[pa.Array], pa.Array], ...] = (
-    pc.utf8_capitalize,
-    pc.utf8_upper,
+    text.kernels.utf8_capitalize,
+    text.kernels.utf8_upper,
     _with_tag,
     _with_dots,
     _with_blanks,
