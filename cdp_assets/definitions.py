@@ -11,9 +11,10 @@ from collections.abc import Mapping
 import dagster as dg
 
 from cdp_assets.checks.conservation import build_conservation_checks
-from cdp_assets.checks.identity import IDENTITY_CHECKS
+from cdp_assets.checks.identity import build_identity_checks
 from cdp_assets.checks.sources import build_source_checks
 from cdp_assets.dbt.assets import build_dbt_assets, build_dbt_resource
+from cdp_assets.dbt.project import prepared_project
 from cdp_assets.identity.assets import build_identity_assets
 from cdp_assets.jobs import EVERYTHING, JOBS
 from cdp_assets.profile.assets import published_profiles
@@ -31,17 +32,18 @@ def build_defs(
     """The platform for one tenant's settings."""
     export_settings(settings)
     contracts = load_contracts()
+    project = prepared_project(settings)
     return dg.Definitions(
         assets=[
             *build_source_assets(contracts.values(), settings),
-            *build_dbt_assets(),
-            *build_identity_assets(settings),
+            *build_dbt_assets(project),
+            *build_identity_assets(),
             published_profiles,
         ],
         asset_checks=[
             build_source_checks(list(contracts)),
             build_conservation_checks(list(contracts)),
-            *IDENTITY_CHECKS,
+            *build_identity_checks(settings.gate),
         ],
         jobs=JOBS,
         schedules=build_schedules(unattended=settings.unattended),
@@ -62,7 +64,7 @@ def build_defs(
             "store": build_object_store(settings),
             "ledger": build_ledger(settings),
             "warehouse": build_warehouse(settings),
-            "dbt": build_dbt_resource(settings.dbt_target),
+            "dbt": build_dbt_resource(project, settings.dbt_target),
         },
         loggers=loggers,
         # One process per run: the multiprocess executor would load the definitions for every step.

@@ -72,9 +72,9 @@ class DuckDBWarehouse:
         config = {
             "memory_limit": self._memory_limit,
             "preserve_insertion_order": "false",
-            "TimeZone": "UTC",
         }
         with duckdb.connect(str(self._path), config=config) as connection:
+            connection.execute("set TimeZone = 'UTC'")
             for layer in LAYERS:
                 connection.execute(f"create schema if not exists {layer}")
             yield connection
@@ -83,7 +83,7 @@ class DuckDBWarehouse:
         """Run one SELECT and return its rows as Arrow; it may read `inputs` by name."""
         with self.connect() as connection:
             _register(connection, inputs)
-            return connection.execute(sql).to_arrow_table()
+            return connection.sql(sql).to_arrow_table()
 
     def execute(self, *statements: str, inputs: Mapping[str, pa.Table] | None = None) -> None:
         """Run statements as one transaction: all of them take effect, or none.

@@ -1,0 +1,185 @@
+"""Applying the candidate: the map, its history, the events, the redirects and what is touched.
+
+Everything is one transaction. Applying the same candidate again changes nothing.
+Not here: making the candidate (`resolve.py`), judging it (`gate.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pyarrow as pa
+
+from cdp_assets.identity.stable_ids import Change, close_redirects
+from cdp_assets.identity.tables import (
+    APPLIED,
+    ASSIGNMENTS,
+    CHANGES,
+    EVENTS,
+    HISTORY,
+    MAP,
+    REDIRECTS,
+    TOUCHED,
+)
+from cdp_assets.resources.warehouse import Warehouse
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What is there now. Counts of rows.
+
+    Attributes:
+        records: mapped records.
+        touched: customers whose profiles are to be written again.
+    """
+
+    records: int
+    touched: int
+
+
+def apply_assignments(warehouse: Warehouse, run_id: str) -> Applied:
+    """Make the candidate the customer map."""
+    warehouse.execute(*(table.create_if_missing for table in APPLIED))
+    now = datetime.now(UTC).replace(tzinfo=None)
+    inputs = {
+        "run": pa.table({"run_id": [run_id], "now": pa.array([now], pa.timestamp("us"))}),
+        "redirects": _redirects(warehouse),
+    }
+    warehouse.execute(
+        _MARK_TOUCHED_OLD,
+        *_RECORD_EVENTS,
+        *_MOVE_RECORDS,
+        _MARK_TOUCHED_NEW,
+        f"delete from {REDIRECTS.address}",
+        f"insert into {REDIRECTS.address} select * from redirects",
+        *_SETTLE,
+        inputs=inputs,
+    )
+    counts = warehouse.query(
+        f"select (select count(*) from {MAP.address}) as records,"
+        f" (select count(*) from {TOUCHED.address}) as touched"
+    )
+    return Applied(**counts.to_pylist()[0])
+
+
+def _redirects(warehouse: Warehouse) -> pa.Table:
+    known = warehouse.query(f"select old_customer_id, customer_id from {REDIRECTS.address}")
+    found = [
+        Change(row["event"], row["customer_id"], row["other_customer_id"])
+        for row in warehouse.query(f"select * from {CHANGES.address}").to_pylist()
+    ]
+    restored = warehouse.query(
+        f"""
+        select distinct old_customer_id from {REDIRECTS.address}
+        where old_customer_id in (select customer_id from {ASSIGNMENTS.address})
+        """
+    )
+    closed = close_redirects(
+        dict(zip(*known.to_pydict().values(), strict=True)),
+        found,
+        set(restored["old_customer_id"].to_pylist()),
+    )
+    return pa.table(
+        {
+            "old_customer_id": pa.array(closed.keys(), pa.string()),
+            "customer_id": pa.array(closed.values(), pa.string()),
+        }
+    )
+
+
+_MOVED = "customer_id is distinct from previous_customer_id"
+
+# Customers as they were: whose rows changed, and who loses a record.
+_MARK_TOUCHED_OLD = f"""
+    insert into {TOUCHED.address}
+    select customer_id from (
+        select mapped.customer_id
+        from {MAP.address} as mapped
+        where mapped.record_id in (select record_id from identity.changed_records)
+        union
+        select mapped.customer_id
+        from {MAP.address} as mapped
+        inner join cleansed.clean_pos__receipts as receipts
+            on mapped.record_id = receipts.record_id
+        inner join cleansed.clean_pos__receipt_lines as lines
+            on receipts.receipt_id = lines.receipt_id
+        where lines._load_id > (
+            select since_load_id from identity.source_changes where entity = 'pos__receipt_lines'
+        )
+        union
+        select previous_customer_id from {ASSIGNMENTS.address}
+        where {_MOVED} and previous_customer_id is not null
+    ) as touched
+    where customer_id not in (select customer_id from {TOUCHED.address})"""
+
+# On a rebuild nobody listed the changed records: every customer looked at is touched.
+_MARK_TOUCHED_NEW = f"""
+    insert into {TOUCHED.address}
+    select distinct customer_id from {ASSIGNMENTS.address}
+    where
+        customer_id is not null
+        and ({_MOVED} or exists (select 1 from identity.source_changes where is_rebuild))
+        and customer_id not in (select customer_id from {TOUCHED.address})"""
+
+_RECORD_EVENTS = (
+    f"""
+    insert into {EVENTS.address}
+    select
+        case
+            when customer_id in (select customer_id from {EVENTS.address}) then 'restore'
+            else 'mint'
+        end,
+        customer_id, null, null, null, null, run.run_id, run.now
+    from (
+        select distinct customer_id from {ASSIGNMENTS.address}
+        where {_MOVED} and customer_id is not null
+        except
+        select customer_id from {MAP.address}
+    ) as begun
+    cross join run""",
+    f"""
+    insert into {EVENTS.address}
+    select changes.*, run.run_id, run.now
+    from {CHANGES.address} as changes
+    cross join run
+    where not exists (
+        select 1 from {EVENTS.address} as known
+        where known.run_id = run.run_id and known.event = changes.event
+            and known.customer_id = changes.customer_id
+            and known.other_customer_id is not distinct from changes.other_customer_id
+    )""",
+)
+
+_MOVE_RECORDS = (
+    f"""
+    update {HISTORY.address} set valid_to = (select now from run)
+    where valid_to is null and record_id in (
+        select record_id from {ASSIGNMENTS.address}
+        where {_MOVED} and previous_customer_id is not null
+    )""",
+    f"""
+    insert into {HISTORY.address}
+    select record_id, customer_id, run.now, null, run.run_id
+    from {ASSIGNMENTS.address}
+    cross join run
+    where {_MOVED} and customer_id is not null""",
+    f"""
+    delete from {MAP.address} where record_id in (
+        select record_id from {ASSIGNMENTS.address}
+        where {_MOVED} and previous_customer_id is not null
+    )""",
+    f"""
+    insert into {MAP.address}
+    select record_id, customer_id from {ASSIGNMENTS.address}
+    where {_MOVED} and customer_id is not null""",
+)
+
+# From here on the changes are behind us: the next run looks at later loads only.
+_SETTLE = (
+    f"update {ASSIGNMENTS.address} set previous_customer_id = customer_id where {_MOVED}",
+    f"delete from {CHANGES.address}",
+    "delete from identity.applied_loads",
+    "insert into identity.applied_loads select entity, load_id from identity.source_changes",
+    "delete from identity.identifiers where not is_current",
+)

@@ -1,0 +1,139 @@
+"""The Python stages of identity as assets: decisions, the candidate clusters, the customer map.
+
+Here: wiring into Dagster and what an event shows. Not here: how any of it works.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any, Final
+
+import dagster as dg
+import numpy as np
+
+from cdp_assets.automation import DAILY_FRESHNESS, WHEN_UPSTREAM_CHANGES
+from cdp_assets.dbt.assets import WAREHOUSE_POOL
+from cdp_assets.identity.apply import apply_assignments
+from cdp_assets.identity.decisions import keep_decisions
+from cdp_assets.identity.resolve import HARD_CAP, SOFT_CAP, resolve
+from cdp_assets.identity.tables import APPLIED, ASSIGNMENTS, DECISIONS, MAP, TOUCHED, IdentityTable
+from cdp_assets.naming import IDENTITY, asset_key
+from cdp_assets.partitions import SINGLE_RUN
+from cdp_assets.plots import bar_chart
+from cdp_assets.resources.object_store import ObjectStore
+from cdp_assets.resources.warehouse import Warehouse
+
+_OWNERS: Final = ("team:identity",)
+_KINDS: Final = {"python", "duckdb"}
+_CODE_VERSION: Final = "1"
+_MODELS: Final = (
+    "changed_records",
+    "identifiers",
+    "identity_edges",
+    "identity_limits",
+    "identity_records",
+    "source_changes",
+    "touched_identifiers",
+)
+
+
+def build_identity_assets() -> list[dg.AssetsDefinition]:
+    """The Python stages, in the order in which they run."""
+    return [identity_decisions, cluster_assignments, customer_map]
+
+
+def _spec(table: IdentityTable, deps: list[dg.AssetKey]) -> dict[str, Any]:
+    """What every asset of this module states about itself."""
+    return {
+        "key": asset_key(IDENTITY, table.name),
+        "deps": deps,
+        "group_name": IDENTITY,
+        "owners": list(_OWNERS),
+        "kinds": _KINDS,
+        "tags": {"pii": "pseudonymous"},
+        "code_version": _CODE_VERSION,
+        "description": table.description,
+        "metadata": {"dagster/column_schema": table.schema},
+        "automation_condition": WHEN_UPSTREAM_CHANGES,
+        "freshness_policy": DAILY_FRESHNESS,
+    }
+
+
+@dg.asset(
+    **_spec(DECISIONS, deps=[]),
+    backfill_policy=SINGLE_RUN,
+    pool=WAREHOUSE_POOL,
+)
+def identity_decisions(
+    warehouse: dg.ResourceParam[Warehouse], store: dg.ResourceParam[ObjectStore]
+) -> dg.MaterializeResult[None]:
+    """Read the decision files of the lake and keep them."""
+    return dg.MaterializeResult(metadata={"dagster/row_count": keep_decisions(warehouse, store)})
+
+
+@dg.asset(
+    **_spec(
+        ASSIGNMENTS,
+        deps=[asset_key(IDENTITY, name) for name in (*_MODELS, DECISIONS.name)],
+    ),
+    backfill_policy=SINGLE_RUN,
+    pool=WAREHOUSE_POOL,
+)
+def cluster_assignments(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult[None]:
+    """Cluster what has to be looked at, and write the candidate for the gate."""
+    resolution = resolve(warehouse)
+    sizes = resolution.cluster_sizes
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": len(resolution.assignments),
+            "is_rebuild": resolution.is_rebuild,
+            "clusters": len(sizes),
+            "largest_cluster": int(sizes.max(initial=0)),
+            "clusters_over_soft_cap": int((sizes > SOFT_CAP).sum()),
+            "clusters_over_hard_cap": int((sizes > HARD_CAP).sum()),
+            "links_refused": len(resolution.refused),
+            "cluster_sizes": _sizes_chart(sizes),
+        }
+    )
+
+
+@dg.multi_asset(
+    name="customer_map",
+    specs=[
+        dg.AssetSpec(**_spec(table, deps=[asset_key(IDENTITY, ASSIGNMENTS.name)]))
+        for table in APPLIED
+    ],
+    pool=WAREHOUSE_POOL,
+)
+def customer_map(
+    context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Apply the audited candidate: all five tables in one transaction."""
+    applied = apply_assignments(warehouse, context.run_id)
+    rows = {MAP.name: applied.records, TOUCHED.name: applied.touched}
+    for table in APPLIED:
+        yield dg.MaterializeResult(
+            asset_key=asset_key(IDENTITY, table.name),
+            metadata={"dagster/row_count": rows[table.name]} if table.name in rows else {},
+        )
+
+
+def _sizes_chart(sizes: np.ndarray) -> dg.MarkdownMetadataValue:
+    edges = [
+        1,
+        2,
+        3,
+        4,
+        6,
+        11,
+        21,
+        SOFT_CAP + 1,
+        HARD_CAP + 1,
+        max(int(sizes.max(initial=0)), HARD_CAP + 1) + 1,
+    ]
+    labels = [f"{low}" if high == low + 1 else f"{low}-{high - 1}" for low, high in pairwise(edges)]
+    counts, _ = np.histogram(sizes, bins=edges)
+    return bar_chart(
+        labels, counts.tolist(), title="Clusters by number of records", y_label="clusters"
+    )
