@@ -103,10 +103,10 @@
 {# The rows to write: on an ordinary run, new rows collapsed with the present rows of their keys.
    rows: a CTE with the columns of the model. #}
 {% macro merge_with_present(rows, key, version=none) -%}
-    {%- set columns = model.columns | join(", ") -%}
     {%- if not is_incremental() -%}
-    select {{ columns }} from {{ rows }}
+    select * from {{ rows }}
     {%- else -%}
+    {%- set columns = model.columns | join(", ") -%}
     with present as (
         select {{ columns }} from {{ this }} as present
         where exists (
@@ -116,13 +116,13 @@
         )
     ),
 
-    both as (
+    merged as (
         select {{ columns }} from {{ rows }}
         union all
         select {{ columns }} from present
     ),
 
-    placed as ({{ place_deliveries("both", key, version) }})
+    placed as ({{ place_deliveries("merged", key, version) }})
 
     select
         {%- set collapsed = {

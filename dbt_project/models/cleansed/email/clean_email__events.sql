@@ -23,7 +23,7 @@ typed as (
         click_link,
         bounce_type,
         complaint_type,
-        try_cast(is_unsubscribe_all as boolean) as is_unsubscribe_all,
+        {{ to_boolean('is_unsubscribe_all') }} as is_unsubscribe_all,
         {{ delivery_columns() }}
     from deliveries
 ),

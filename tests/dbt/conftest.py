@@ -1,0 +1,249 @@
+"""A raw lake of a few rows, a DuckDB file of its own per test, and real dbt run in this process."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from dbt.cli.main import dbtRunner
+from dbt.contracts.graph.manifest import Manifest
+
+from cdp_assets.settings import DBT_PROJECT_DIR, PROJECT_ROOT
+
+CONTRACTS = {
+    path.stem: yaml.safe_load(path.read_text())
+    for path in sorted((PROJECT_ROOT / "cdp_assets/sources/contracts").glob("*.yaml"))
+}
+LAYERS = ("sources", "cleansed", "identity", "profile")
+Row = Mapping[str, Any]
+
+
+def raw_schema(entity: str) -> pa.Schema:
+    """Columns of a raw file: contract columns, derived ones, lineage (dt is in the path)."""
+    columns = [(column["name"], column["type"]) for column in CONTRACTS[entity]["columns"]]
+    return pa.schema(
+        [(name, pa.string()) for name, _ in columns]
+        + [(f"{name}_utc", pa.timestamp("us")) for name, kind in columns if kind == "timestamp"]
+        + [(f"{name}_e164", pa.string()) for name, kind in columns if kind == "phone"]
+        + [
+            ("_extra", pa.string()),
+            ("_row_hash", pa.string()),
+            ("_object_key", pa.string()),
+            ("_object_version", pa.string()),
+            ("_line", pa.int64()),
+            ("_load_id", pa.int64()),
+            ("_loaded_at", pa.timestamp("us")),
+            ("_contract_version", pa.int32()),
+        ]
+    )
+
+
+@dataclass
+class RawLake:
+    """Raw Parquet files as the extracts leave them. Each delivery is one object and one load."""
+
+    root: Path
+    loads: int = 0
+
+    def deliver(self, entity: str, rows: Sequence[Row], dt: str = "2025-03-01") -> None:
+        """Write one object with these rows; time stamps are text like 2025-03-01T10:00:00Z."""
+        self.loads += 1
+        source, name = CONTRACTS[entity]["source"], CONTRACTS[entity]["entity"]
+        content = repr((entity, dt, [sorted(row.items()) for row in rows]))
+        # The key follows from the content: the same object keeps its key in any order of arrival.
+        key = f"landing/{source}/{name}/dt={dt}/{hashlib.sha1(content.encode()).hexdigest()}"
+        folder = self.root / "raw" / source / name / f"dt={dt}"
+        folder.mkdir(parents=True, exist_ok=True)
+        filled = [self._fill(entity, row, key, line) for line, row in enumerate(rows, start=1)]
+        table = pa.Table.from_pylist(filled, raw_schema(entity))
+        pq.write_table(table, folder / f"{self.loads:06d}.parquet")
+
+    def _fill(self, entity: str, row: Row, key: str, line: int) -> dict[str, Any]:
+        names = [column["name"] for column in CONTRACTS[entity]["columns"]]
+        times = {
+            f"{column['name']}_utc": _utc(row[column["name"]])
+            for column in CONTRACTS[entity]["columns"]
+            if column["type"] == "timestamp" and row.get(column["name"])
+        }
+        text = "\x1f".join(str(row.get(name)) for name in names)
+        return {
+            **row,
+            **times,
+            "_row_hash": hashlib.md5(text.encode()).hexdigest(),
+            "_object_key": key,
+            "_object_version": "1",
+            "_line": line,
+            "_load_id": self.loads,
+            "_loaded_at": datetime(2025, 4, 1, tzinfo=UTC).replace(tzinfo=None),
+            "_contract_version": 1,
+        }
+
+
+@dataclass
+class Platform:
+    """One warehouse file over one raw lake."""
+
+    folder: Path
+    run_dbt: Callable[..., None]
+    lake: RawLake = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.lake = RawLake(self.folder / "lake")
+        with self.connect() as connection:
+            for layer in LAYERS:
+                connection.execute(f"create schema {layer}")
+            connection.execute(
+                "create table identity.customer_map as from (values "
+                "(null::varchar, null::varchar)) t (record_id, customer_id) limit 0"
+            )
+            connection.execute(
+                "create table identity.touched_customers as from "
+                "(values (null::varchar)) t (customer_id) limit 0"
+            )
+
+    @property
+    def path(self) -> Path:
+        return self.folder / "cdp.duckdb"
+
+    @contextmanager
+    def connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        with duckdb.connect(str(self.path)) as connection:
+            connection.execute("set TimeZone = 'UTC'")
+            yield connection
+
+    def dbt(self, *arguments: str) -> None:
+        """Run dbt on this warehouse; the raw views see every delivery so far."""
+        with self.connect() as connection:
+            for entity, contract in CONTRACTS.items():
+                folder = self.lake.root / "raw" / contract["source"] / contract["entity"]
+                empty = folder / "dt=1970-01-01" / "empty.parquet"
+                if not empty.exists():
+                    empty.parent.mkdir(parents=True)
+                    pq.write_table(raw_schema(entity).empty_table(), empty)
+                connection.execute(
+                    f"create or replace view sources.raw_{entity} as select * from "
+                    f"read_parquet('{folder}/*/*.parquet', hive_partitioning = true)"
+                )
+        self.run_dbt(self.path, *arguments)
+
+    def clean(self, *entities: str, full_refresh: bool = False) -> None:
+        """Build these cleansed tables with their tests, or the whole layer."""
+        models = [f"+clean_{entity}" for entity in entities] or ["config.schema:cleansed"]
+        self.dbt(
+            "build",
+            *["--select", *models],
+            *["--exclude-resource-type", "unit_test", "--indirect-selection", "cautious"],
+            *(["--full-refresh"] if full_refresh else []),
+        )
+
+    def assign(self, customers: Mapping[str, str], touched: Sequence[str]) -> None:
+        """Write what identity hands over: record_id to customer_id, and who was touched."""
+        with self.connect() as connection:
+            connection.execute("delete from identity.customer_map")
+            connection.executemany(
+                "insert into identity.customer_map values (?, ?)", list(customers.items())
+            )
+            connection.execute("delete from identity.touched_customers")
+            connection.executemany(
+                "insert into identity.touched_customers values (?)", [[name] for name in touched]
+            )
+
+    def records(self) -> None:
+        """Run what the profile layer reads of identity."""
+        self.dbt("run", "--select", "+identity_records", "--exclude", "config.schema:cleansed")
+
+    def profile(self, full_refresh: bool = False) -> None:
+        """Build the profile layer with its tests."""
+        self.dbt(
+            "build",
+            *["--select", "config.schema:profile"],
+            *["--exclude-resource-type", "unit_test"],
+            *(["--full-refresh"] if full_refresh else []),
+        )
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        with self.connect() as connection:
+            return connection.execute(sql).fetchall()
+
+    def rows(self, table: str, leaving_out: Sequence[str] = ()) -> list[tuple[Any, ...]]:
+        """Every row of a table as text, in one order whatever the order on disk."""
+        exclude = f"exclude ({', '.join(leaving_out)})" if leaving_out else ""
+        return self.query(f"select columns(* {exclude})::varchar from {table} order by all")
+
+
+@pytest.fixture(scope="session")
+def dbt_target(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("dbt_target")
+
+
+@pytest.fixture(scope="session")
+def invoke_dbt(dbt_target: Path) -> Callable[..., Any]:
+    """Runs a dbt command and returns its result; fails the test with dbt's own words."""
+
+    def invoke(*arguments: str, manifest: Manifest | None = None) -> Any:
+        result = dbtRunner(manifest=manifest).invoke(
+            [
+                "--quiet",
+                *arguments,
+                "--project-dir",
+                str(DBT_PROJECT_DIR),
+                "--profiles-dir",
+                str(DBT_PROJECT_DIR),
+                "--target-path",
+                str(dbt_target),
+                "--log-path",
+                str(dbt_target / "logs"),
+            ]
+        )
+        if not result.success:
+            failed = [
+                f"{one.node.name}: {one.message}"
+                for one in getattr(result.result, "results", [])
+                if one.status in ("error", "fail", "runtime error")
+            ]
+            raise AssertionError("\n".join([str(result.exception or ""), *failed]))
+        return result.result
+
+    return invoke
+
+
+@pytest.fixture(scope="session")
+def manifest(invoke_dbt: Callable[..., Any]) -> Manifest:
+    """The project, parsed once per session."""
+    return invoke_dbt("parse")
+
+
+@pytest.fixture(scope="session")
+def run_dbt(invoke_dbt: Callable[..., Any], manifest: Manifest) -> Callable[..., None]:
+    def run(warehouse: Path, *arguments: str) -> None:
+        os.environ["CDP_WAREHOUSE_PATH"] = str(warehouse)
+        invoke_dbt(*arguments, manifest=manifest)
+
+    return run
+
+
+@pytest.fixture
+def new_platform(tmp_path: Path, run_dbt: Callable[..., None]) -> Callable[[str], Platform]:
+    """Makes an empty platform of this name."""
+    return lambda name: Platform(tmp_path / name, run_dbt)
+
+
+@pytest.fixture
+def platform(new_platform: Callable[[str], Platform]) -> Platform:
+    return new_platform("main")
+
+
+def _utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC).replace(tzinfo=None)
