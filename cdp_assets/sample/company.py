@@ -10,7 +10,7 @@ Not here: a channel's rows.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -19,6 +19,7 @@ from cdp_assets.sample.dice import Dice
 from cdp_assets.sample.people import People, make_people
 from cdp_assets.sample.size import SampleSize
 
+_NEWCOMER_DAYS = 50
 _MONDAY = 4  # 1970-01-05 was a Monday
 # Days late, and how often: apps lose signal, tills lose their line, a stream is replayed.
 _LATENESS_DAYS = np.array([0, 1, 2, 3, 5, 8, 13, 21, 30])
@@ -66,9 +67,30 @@ class Company:
 
     @classmethod
     def found(cls, size: SampleSize, seed: int) -> Company:
-        """The company with all of its customers, and 2 % newcomers waiting for increments."""
-        people = make_people(size.people + size.people // 50 + 10, size.days, seed)
+        """The company with all of its customers, and newcomers waiting for increments."""
+        newcomers = _newcomers_a_day(size) * _NEWCOMER_DAYS
+        people = make_people(size.people + newcomers, size.days, seed)
         return cls(size, seed, people, np.arange(size.people))
+
+    def on_increment(self, day: int, share: float) -> Company:
+        """The same company where only `share` of the customers and a day's newcomers are active.
+
+        Raises:
+            ValueError: `day` is not one of the fifty days after the window.
+        """
+        if not 0 <= day - self.size.days < _NEWCOMER_DAYS:
+            last = self.size.days + _NEWCOMER_DAYS - 1
+            raise ValueError(
+                f"Day {day} is not an increment: those are {self.size.days} to {last}."
+            )
+        everyone = np.arange(self.size.people)
+        seen = everyone[self.dice("increment").chance(f"seen on {day}", everyone, share)]
+        newcomers = np.flatnonzero(self.joined_day(np.arange(len(self.people))) == day)
+        return replace(self, active=np.concatenate([seen, newcomers]))
+
+    def joined_day(self, who: np.ndarray) -> np.ndarray:
+        """The increment that brings a newcomer; before the end of the window for all others."""
+        return self.size.days + (who - self.size.people) // _newcomers_a_day(self.size)
 
     def dice(self, name: str) -> Dice:
         """The dice of one part of the company."""
@@ -106,17 +128,19 @@ class Company:
     def volume(self, total: float, day: int, weekday_weights: Sequence[float]) -> int:
         """A day's part of `total` rows, in the weekly rhythm Monday..Sunday.
 
-        Days beyond the window (increments) get what their weekday gets in the window.
+        The few people of an increment do on one day what they did in the whole window: an increment
+        of one percent of the customers is one percent of the events.
         """
+        if day >= self.size.days:
+            return max(1, round(total * len(self.active) / self.size.people))
         weights = np.asarray(weekday_weights, dtype=np.float64)
         window = weights[(self.epoch_day(0) + np.arange(self.size.days) - _MONDAY) % 7]
         weight = weights[(self.epoch_day(day) - _MONDAY) % 7]
-        return max(1, round(total * self.active_share * weight / window.sum()))
+        return max(1, round(total * weight / window.sum()))
 
-    @property
-    def active_share(self) -> float:
-        """Active people as a share of all customers."""
-        return len(self.active) / self.size.people
+
+def _newcomers_a_day(size: SampleSize) -> int:
+    return max(1, size.people // 5_000)
 
 
 def row_ids(day: int, count: int) -> np.ndarray:

@@ -43,7 +43,7 @@ def objects(company: Company, day: int) -> Iterator[Delivery]:
         who, keys, records = _contacts(company, day, some)
         yield _delivery(company, day, part, parts, records, keys=keys, people=who)
     updated = ids[company.dice("connect").chance("is updated", ids, 0.15)]
-    if len(updated) and day != company.size.days - 1:
+    if len(updated) and day < company.size.days - 1:
         _, _, records = _contacts(company, day, updated, is_update=True)
         yield _delivery(company, day + 1, parts, parts + 1, records)
 

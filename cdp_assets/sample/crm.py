@@ -22,6 +22,8 @@ from cdp_assets.sample.people import NEVER, People
 from cdp_assets.sample.vocabulary import CITIES, COUNTRY_TEXTS, STREETS
 
 _DAY_MS = 86_400_000
+_ROWS_PER_OBJECT = 4  # times object_rows: the rows are short and exports come in few files
+_NO_EMAIL = 2
 _BASE62 = np.frombuffer(
     b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", dtype=np.uint8
 )
@@ -53,9 +55,7 @@ def objects(company: Company, plan: ExportPlan, day: int) -> Iterator[Delivery]:
     """The export objects of landing day `day` (day 0 is the full export)."""
     contacts = plan.on(day)
     kind = "full" if day == 0 else "delta"
-    step = company.size.object_rows * (2 if company.size.has_faults else 3)
-    if day == 0:
-        step *= 4
+    step = company.size.object_rows * _ROWS_PER_OBJECT
     for part, start in enumerate(range(0, len(contacts), step), start=1):
         some = contacts[start : start + step]
         table = rows(company, some, day)
@@ -90,22 +90,31 @@ def contact_ids(contacts: np.ndarray) -> text.Strings:
     return text.fixed(out)
 
 
-def contact_emails(company: Company, contacts: np.ndarray, day: int) -> text.Strings:
-    """The Email field on a day: in use, outdated, shared, junk or null."""
+def has_email(company: Company, contacts: np.ndarray) -> np.ndarray:
+    """Whether the Email field holds anything."""
+    return _email_kinds(company, contacts) != _NO_EMAIL
+
+
+def _email_kinds(company: Company, contacts: np.ndarray) -> np.ndarray:
+    """In use, outdated, none, junk, somebody else's in the household."""
     dice = company.dice("crm")
-    who = contacts >> 1
-    is_second = (contacts & 1).astype(bool)
-    kind = np.where(
-        is_second,
+    return np.where(
+        contacts & 1,
         dice.pick("email of second", contacts, (0.68, 0.08, 0.20, 0.03, 0.01)),
         dice.pick("email of first", contacts, (0.90, 0.025, 0.05, 0.015, 0.01)),
     )
+
+
+def contact_emails(company: Company, contacts: np.ndarray, day: int) -> text.Strings:
+    """The Email field on a day: in use, outdated, shared, junk or null."""
+    people, dice = company.people, company.dice("crm")
+    who = contacts >> 1
+    is_second = (contacts & 1).astype(bool)
     # A second contact is nobody's favourite: it keeps the state it was made in.
     as_of = np.where(is_second, np.minimum(created_day(company, contacts), day), day)
-    people = company.people
     right = writing.emails(people.email_at(who, as_of), dice, contacts)
     return text.choose(
-        kind,
+        _email_kinds(company, contacts),
         right,
         text.take(people.email_old, who),
         pa.nulls(len(contacts), pa.string()),
@@ -120,8 +129,8 @@ def created_day(company: Company, contacts: np.ndarray) -> np.ndarray:
     age = -1 - dice.below("age", contacts, 1_400)
     during = 1 + dice.below("made", contacts, max(1, company.size.days - 1))
     is_recent = dice.chance("recent", contacts, np.where(contacts & 1, 0.25, 0.06))
-    is_newcomer = (contacts >> 1) >= company.size.people
-    return np.select([is_newcomer, is_recent], [company.size.days, during], age)
+    joined = company.joined_day(contacts >> 1)
+    return np.select([joined >= company.size.days, is_recent], [joined, during], age)
 
 
 def deleted_day(company: Company, contacts: np.ndarray) -> np.ndarray:
@@ -289,12 +298,12 @@ def export_plan(company: Company) -> ExportPlan:
 
 
 def increment_plan(company: Company, day: int) -> ExportPlan:
-    """One more day: all of the newcomers, a quarter of the other active people's contacts."""
+    """One more day: the newcomers, and three quarters of the other active people's contacts."""
     contacts = contacts_of(company, company.active)
     is_alive = deleted_day(company, contacts) == NEVER
-    is_newcomer = (contacts >> 1) >= company.size.people
-    is_touched = company.dice("crm").chance(f"touched on {day}", contacts, 0.25)
-    contacts = contacts[is_alive & (is_newcomer | is_touched)]
+    is_new = created_day(company, contacts) == day
+    is_touched = company.dice("crm").chance(f"touched on {day}", contacts, 0.75)
+    contacts = contacts[is_alive & (is_new | is_touched)]
     return ExportPlan(contacts, np.full(len(contacts), day))
 
 

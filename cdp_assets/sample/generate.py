@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -36,12 +36,19 @@ _Job = Callable[[], Iterator[Delivery]]
 
 @dataclass
 class _Landed:
-    """What one job wrote: its part of the report, the keys it landed and the truth."""
+    """What jobs wrote: rows of each object by its key, the truth, and who was seen."""
 
     report: SampleReport = field(default_factory=SampleReport)
-    keys: list[str] = field(default_factory=list)
+    objects: dict[str, int] = field(default_factory=dict)
     truth: list[pa.Table] = field(default_factory=list)
     people: list[np.ndarray] = field(default_factory=list)
+
+    def add(self, other: _Landed) -> None:
+        """Put another job's work to this one's."""
+        self.report.add(other.report)
+        self.objects |= other.objects
+        self.truth += other.truth
+        self.people += other.people
 
 
 def generate(destination: Path, truth_path: Path, size: SampleSize, seed: int = 7) -> SampleReport:
@@ -74,7 +81,8 @@ def write_increment(
 ) -> SampleReport:
     """Land one more day, on which about `share` of the customers are seen.
 
-    New events of known people, some changed CRM contacts, and a few new people (2 % of those seen).
+    New events of known people, changed CRM contacts, and a few new people. Rows grow like people:
+    one percent of the customers makes about one percent of the window's rows.
 
     Args:
         destination: landing root that `generate` filled with the same size and seed.
@@ -82,16 +90,12 @@ def write_increment(
         share: of the customers, 0 to 1.
         day: landing day, counted from 0; `size.days` (the first day after the window) if None.
         seed: the seed given to `generate`.
+
+    Raises:
+        ValueError: `day` is not one of the fifty days after the window.
     """
     day = size.days if day is None else day
-    if day < size.days:
-        raise ValueError(f"Day {day} lies inside the window of {size.days} days.")
-    company = Company.found(size, seed)
-    everyone = np.arange(size.people)
-    known = everyone[company.dice("increment").chance(f"seen on {day}", everyone, share)]
-    newcomers = size.people + np.arange(max(1, int(len(known) * 0.02)))
-    # Few people, each seen several times, as on any day.
-    company = replace(company, active=np.concatenate([known, newcomers]))
+    company = Company.found(size, seed).on_increment(day, share)
     landed = _land(destination, company, _jobs(company, range(day, day + 1)))
     landed.report.people = len(np.unique(np.concatenate(landed.people)))
     return landed.report
@@ -119,29 +123,20 @@ def _land(destination: Path, company: Company, jobs: list[_Job]) -> _Landed:
     names = company.people.ids()
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         for landed in pool.map(partial(_run, destination, company.size, names), jobs):
-            total.report.rows += landed.report.rows
-            total.report.repeated_rows += landed.report.repeated_rows
-            total.report.objects += landed.report.objects
-            total.report.landed_bytes += landed.report.landed_bytes
-            total.keys += landed.keys
-            total.truth += landed.truth
-            total.people += landed.people
+            total.add(landed)
     return total
 
 
 def _run(destination: Path, size: SampleSize, names: pa.Array, job: _Job) -> _Landed:
     landed = _Landed()
     for delivery in job():
-        table = f"{delivery.source}__{delivery.entity}"
-        landed.report.rows[table] += delivery.rows
-        if delivery.is_repeat:
-            landed.report.repeated_rows[table] += delivery.rows
-        landed.report.objects += 1
-        landed.report.landed_bytes += write(destination, delivery.key, delivery.data)
-        landed.keys.append(delivery.key)
+        written = write(destination, delivery.key, delivery.data)
+        landed.report.count(delivery.key, delivery.rows, written, is_repeat=delivery.is_repeat)
+        landed.objects[delivery.key] = delivery.rows
+        if delivery.people is not None:
+            landed.people.append(np.unique(delivery.people))
         if delivery.keys is None or delivery.people is None:
             continue
-        landed.people.append(np.unique(delivery.people))
         if size.has_event_truth or delivery.source == "crm":
             landed.truth.append(_truth(delivery.source, delivery.entity, delivery.keys,
                                        names.take(pa.array(delivery.people))))  # fmt: skip
@@ -165,13 +160,13 @@ def _write_truth(path: Path, tables: list[pa.Table]) -> int:
 def _land_again(destination: Path, landed: _Landed, size: SampleSize) -> None:
     """Whole objects delivered a second time, byte for byte."""
     last_day = iso_day(size.first_epoch_day + size.days - 1)
-    for key, again in faults.redeliveries(sorted(landed.keys), last_day):
-        landed.report.objects += 1
-        landed.report.landed_bytes += write(destination, again, (destination / key).read_bytes())
+    for key, again in faults.redeliveries(sorted(landed.objects), last_day):
+        written = write(destination, again, (destination / key).read_bytes())
+        landed.report.count(again, landed.objects[key], written, is_repeat=True)
 
 
 def _land_broken(destination: Path, report: SampleReport, size: SampleSize) -> None:
     for broken in faults.broken_objects(destination, size):
-        report.objects += 1
-        report.landed_bytes += write(destination, broken.key, broken.data)
+        written = write(destination, broken.key, broken.data)
+        report.count(broken.key, broken.rows, written, is_repeat=True)
         report.broken_records += broken.broken

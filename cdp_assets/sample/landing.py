@@ -13,8 +13,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-_DAY_MS = 86_400_000
-
 
 @dataclass(frozen=True)
 class Delivery:
@@ -27,8 +25,7 @@ class Delivery:
         data: content as it lands, compressed if the channel compresses.
         rows: records in it.
         is_repeat: every row of it has been delivered before.
-        keys, people: natural key and person index of each record seen here for the first time;
-            None where the truth is not wanted.
+        keys, people: natural key and person index of the records that are new to the truth.
     """
 
     source: str

@@ -127,9 +127,10 @@ class People:
         """Eight digits. Loyalty ids and user ids come from one range: equal text, other person."""
         return text.numbers(10_000_000 + (who * _ID_STRIDE + 11) % _ID_SPAN, 8)
 
-    def user_id(self, who: np.ndarray) -> text.Strings:
-        """Eight digits, see `loyalty_id`."""
-        return text.numbers(10_000_000 + (who * _ID_STRIDE + 8_887_766) % _ID_SPAN, 8)
+    @cached_property
+    def user_ids(self) -> text.Strings:
+        """Everybody's user id, with or without an account: eight digits, see `loyalty_id`."""
+        return text.numbers(10_000_000 + (self._index * _ID_STRIDE + 8_887_766) % _ID_SPAN, 8)
 
     def card_token(self, who: np.ndarray, is_second: np.ndarray) -> text.Strings:
         """The till's token of a payment card; few partners pay with the other's card."""
@@ -169,7 +170,7 @@ def make_people(count: int, days: int, seed: int) -> People:
     pool, country = _origins(dice, household)
     birth_day = _birthdays(dice, household, role, sizes[household])
     first = _first_names(dice, person, head, role, pool, is_female)
-    last_old, last = _surnames(dice, person, head, role, pool)
+    last_old, last = _surnames(dice, household, head, role, pool)
     married = dice.chance("married", person, np.where(is_female & (role <= 1), 0.06, 0.008))
     email, email_old = _emails(dice, first, last_old, birth_day, country, head, role)
     return People(
@@ -287,9 +288,10 @@ def _first_names(
 
 
 def _surnames(
-    dice: Dice, person: np.ndarray, head: np.ndarray, role: np.ndarray, pool: np.ndarray
+    dice: Dice, household: np.ndarray, head: np.ndarray, role: np.ndarray, pool: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Surnames before and after a marriage (used only where there is one)."""
+    person = np.arange(len(head))
     own = np.zeros(len(person), dtype=np.int64)
     new = np.zeros(len(person), dtype=np.int64)
     for number, name in enumerate(POOLS):
@@ -298,6 +300,9 @@ def _surnames(
         rows = np.flatnonzero(pool == number)
         own[rows] = names[0] + np.searchsorted(edges, dice.uniform("last", person[rows]))
         new[rows] = names[0] + np.searchsorted(edges, dice.uniform("new last", person[rows]))
+    # Names that software takes for missing values are rare, and in every company.
+    for place, name in ((11, "Null"), (23, "NA")):
+        own[household % 307 == place] = SURNAMES.index(name)
     keeps_own = (role == 1) & dice.chance("keeps name", person, 0.22)
     family = np.where((role == 0) | keeps_own, own, own[head])
     return own, np.where(

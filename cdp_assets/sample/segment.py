@@ -29,6 +29,7 @@ from cdp_assets.sample.vocabulary import (
     LOCALES,
     PRICE_LEVELS,
     PRODUCTS,
+    Product,
 )
 
 _WEEK = (1.05, 1.00, 1.00, 1.00, 1.02, 0.95, 1.10)
@@ -310,7 +311,7 @@ def _lines(company: Company, channel: Channel, calls: _Calls, keys: pa.Array) ->
     cookies = text.uuids(
         dice.bits("cookie high", calls.cookie), dice.bits("cookie low", calls.cookie)
     )
-    user = text.take(people.user_id(np.arange(len(people))), calls.who, where=calls.is_known)
+    user = text.take(people.user_ids, calls.who, where=calls.is_known)
     return text.join(
         '{"anonymousId":"', cookies, '","channel":"client","messageId":"', keys,
         '","originalTimestamp":"', at, '","timestamp":"', at,
@@ -335,25 +336,26 @@ def _page(path: str, title: str) -> str:
 
 def _plain_bodies(channel: Channel) -> text.Strings:
     """Type, name, properties and page of the plain calls: one per (code, product, country)."""
-    bodies = []
-    for code in range(_PLAIN):
-        for product in PRODUCTS:
-            for country in range(len(COUNTRIES)):
-                bodies.append(_plain_body(channel, code, product.sku, country))
-    return text.strings(bodies)
+    return text.strings(
+        [
+            _plain_body(channel, code, product, country)
+            for code in range(_PLAIN)
+            for product in PRODUCTS
+            for country in range(len(COUNTRIES))
+        ]
+    )
 
 
-def _plain_body(channel: Channel, code: int, sku: str, country: int) -> str:
-    product = next(p for p in PRODUCTS if p.sku == sku)
+def _plain_body(channel: Channel, code: int, product: Product, country: int) -> str:
     cents = round(product.cents * PRICE_LEVELS[country])
     price = f"{cents // 100}.{cents % 100:02d}"
     currency = CURRENCIES[country]
     item = (
-        f'{{"product_id":"{sku}","name":{json.dumps(product.name, ensure_ascii=False)},'
+        f'{{"product_id":"{product.sku}","name":{json.dumps(product.name, ensure_ascii=False)},'
         f'"category":"{product.category}","price":{price},"currency":"{currency}"}}'
     )
     home, shelf = _page("/", "Fernhill"), _page(f"/c/{product.category}", product.category.title())
-    article = _page(f"/p/{sku.lower()}", product.name)
+    article = _page(f"/p/{product.sku.lower()}", product.name)
     call = channel.page_call
     head, page = {
         _HOME: (f'{channel.opening},"properties":{home}', home),
@@ -485,7 +487,8 @@ def _logins(company: Company, channel: Channel, calls: _Calls, cookies: pa.Array
         text.either(has_phone, text.join(',"phone":"', phone, '"'), ""),
         text.either(has_birthday, birthday, ""),
         text.either(has_loyalty, text.join(',"loyaltyId":"', people.loyalty_id(who), '"'), ""),
-        ',"address":{"country":"', text.take(_COUNTRIES, people.country[who]), '"}},', _account_context(channel),
+        ',"address":{"country":"', text.take(_COUNTRIES, people.country[who]), '"}},',
+        _account_context(channel),
     )  # fmt: skip
 
 
@@ -499,7 +502,8 @@ def _guests(company: Company, channel: Channel, calls: _Calls, cookies: pa.Array
     )  # fmt: skip
     return text.join(
         ',"type":"identify","traits":{"email":"', emails, '"',
-        text.either(dice.chance("gives name", ids, 0.55), names, ""), "},", _account_context(channel),
+        text.either(dice.chance("gives name", ids, 0.55), names, ""), "},",
+        _account_context(channel),
     )  # fmt: skip
 
 

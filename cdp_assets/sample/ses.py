@@ -51,9 +51,7 @@ def mailing_list(company: Company, day: int) -> np.ndarray:
         crm.deleted_day(company, contacts) > day
     )
     is_allowed = company.people.opt_out_day[contacts >> 1] >= day
-    contacts = contacts[is_there & is_allowed]
-    has_email = crm.contact_emails(company, contacts, day).is_valid()
-    return contacts[has_email.to_numpy(zero_copy_only=False)]
+    return contacts[is_there & is_allowed & crm.has_email(company, contacts)]
 
 
 def objects(company: Company, day: int) -> Iterator[Delivery]:
@@ -64,8 +62,8 @@ def objects(company: Company, day: int) -> Iterator[Delivery]:
     epoch_days = at_ms // _DAY_MS
     for epoch_day in np.unique(epoch_days):
         landing_day = int(epoch_day) - company.epoch_day(0)
-        if day < company.size.days <= landing_day:
-            break  # not landed yet
+        if landing_day > max(day, company.size.days - 1):
+            break  # has not landed yet
         here = np.flatnonzero(epoch_days == epoch_day)
         here = here[np.argsort(at_ms[here], kind="stable")]
         step = company.size.object_rows
@@ -105,8 +103,10 @@ def _messages(company: Company, day: int) -> _Messages:
     dice = company.dice("ses")
     contacts = mailing_list(company, day)
     wanted = company.volume(company.size.events * SHARE / _EVENTS_PER_MESSAGE, day, _WEEK)
-    # The same contacts get every campaign more often than chance would have it.
+    # The same contacts get every campaign more often than chance would have it. Who leaves today
+    # does so because of a mail of today.
     liked = dice.uniform("segment", contacts) + 0.8 * dice.uniform(f"drawn on {day}", contacts)
+    liked[company.people.opt_out_day[contacts >> 1] == day] = 0.0
     contacts = np.sort(contacts[np.argsort(liked, kind="stable")[:wanted]])
     ids = row_ids(day, len(contacts))
     # Sent within two hours from 08:00 UTC.
@@ -137,7 +137,7 @@ def _events(
     reopened = opened & dice.chance("opens again", ids, 0.2)
     clicked = opened & dice.chance("clicks", ids, 0.22)
     leaves = ~bounced & (people.opt_out_day[messages.who] == day)
-    by = people.dice.pick("way out", messages.who, (0.65, 0.10, 0.25))  # link, complaint, phone
+    by = people.dice.pick("way out", messages.who, (0.60, 0.20, 0.20))  # link, complaint, phone
     read_ms = messages.sent_ms + (-np.log1p(-dice.uniform("read", ids)) * 9 * 3_600_000).astype(int)
     read_ms = np.minimum(read_ms, messages.sent_ms + 4 * _DAY_MS)
     evening = (company.epoch_day(day) + 1) * _DAY_MS - 1 - dice.below("left", ids, 3_600_000)
@@ -222,7 +222,8 @@ def _details(
         opened,
         text.join(
             '{"eventType":"Click","click":{"timestamp":"', at, '","ipAddress":"', ip,
-            '","userAgent":"', _AGENT, '","link":"', text.take(_LINKS, campaign), '","linkTags":null}',
+            '","userAgent":"', _AGENT, '","link":"', text.take(_LINKS, campaign),
+            '","linkTags":null}',
         ),
         text.join(
             '{"eventType":"Bounce","bounce":{"timestamp":"', at, '","bounceType":"',

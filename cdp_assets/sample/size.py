@@ -67,7 +67,7 @@ class SampleReport:
     """What was landed.
 
     Attributes:
-        rows: rows written per `<source>__<entity>`, repeated deliveries included.
+        rows: well-formed rows written per `<source>__<entity>`, repeated deliveries included.
         repeated_rows: how many of them had been written before, per `<source>__<entity>`.
         objects: landing objects written, broken and unknown ones included.
         landed_bytes: their total size.
@@ -83,6 +83,29 @@ class SampleReport:
     broken_records: int = 0
     people: int = 0
     truth_rows: int = 0
+
+    def count(self, key: str, rows: int, written: int, *, is_repeat: bool) -> None:
+        """Note one object.
+
+        Args:
+            key: `<source>/<entity>/...`.
+            rows: well-formed rows in it.
+            written: bytes.
+            is_repeat: the rows had been delivered before.
+        """
+        table = "__".join(key.split("/")[:2])
+        self.objects += 1
+        self.landed_bytes += written
+        if rows:
+            self.rows[table] += rows
+            self.repeated_rows[table] += rows if is_repeat else 0
+
+    def add(self, other: SampleReport) -> None:
+        """Put another part's counts to this one's."""
+        self.rows += other.rows
+        self.repeated_rows += other.repeated_rows
+        self.objects += other.objects
+        self.landed_bytes += other.landed_bytes
 
     @property
     def total_rows(self) -> int:

@@ -25,6 +25,7 @@ _HEX = np.frombuffer(b"".join(b"%02x" % i for i in range(256)), dtype=np.uint8).
 _ASCII_ZERO = 48
 _DAY_MS = 86_400_000
 _MARK = ord("#")
+_FIRST_DATE = np.datetime64("1900-01-01", "D")
 
 
 def strings(values: Sequence[str]) -> Strings:
@@ -43,9 +44,9 @@ def fixed(matrix: np.ndarray) -> Strings:
 def digits(values: np.ndarray, width: int) -> np.ndarray:
     """The last `width` decimal digits as an (n, width) uint8 matrix of ASCII codes."""
     out = np.empty((len(values), width), dtype=np.uint8)
-    rest = np.asarray(values).astype(np.uint64)
+    rest = np.asarray(values).astype(np.uint32 if width <= 9 else np.uint64)
     for place in range(width - 1, -1, -1):
-        rest, out[:, place] = np.divmod(rest, np.uint64(10))
+        rest, out[:, place] = np.divmod(rest, rest.dtype.type(10))
     out += _ASCII_ZERO
     return out
 
@@ -81,17 +82,18 @@ def _clock() -> np.ndarray:
     return out
 
 
+@lru_cache(maxsize=1)
+def _calendar() -> np.ndarray:
+    span = np.arange(_FIRST_DATE, "2040-01-01", dtype="datetime64[D]")
+    return np.datetime_as_string(span).astype("S10").view(np.uint8).reshape(len(span), 10)
+
+
 def _dates(days: np.ndarray) -> np.ndarray:
-    if not len(days):
-        return np.empty((0, 10), dtype=np.uint8)
-    first = int(days.min())
-    span = np.arange(first, int(days.max()) + 1).astype("datetime64[D]")
-    table = np.datetime_as_string(span).astype("S10").view(np.uint8).reshape(len(span), 10)
-    return table[days - first]
+    return _calendar()[days - _FIRST_DATE.astype(np.int64)]
 
 
 def dates(days: np.ndarray) -> Strings:
-    """Days since 1970-01-01 as YYYY-MM-DD."""
+    """Days since 1970-01-01 as YYYY-MM-DD; 1900 to 2039."""
     return fixed(_dates(days))
 
 

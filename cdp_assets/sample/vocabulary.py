@@ -20,7 +20,8 @@ _FIRST_NAMES = {
         George Timothy:Tim Edward:Ed,Ted,Eddie Jason Jeffrey:Jeff Ryan Jacob:Jake Nicholas:Nick
         Gary Jonathan:Jon Stephen:Steve Lawrence:Larry Samuel:Sam,Sammy Gregory:Greg Benjamin:Ben
         Patrick:Pat,Paddy Alexander:Alex,Sandy Raymond:Ray Zachary:Zach Harold:Harry Oliver:Ollie
-        Walter:Walt Peter:Pete Henry:Hank,Harry Nathan:Nate Francis:Frank Frederick:Fred Albert:Al""",
+        Walter:Walt Peter:Pete Henry:Hank,Harry Nathan:Nate Francis:Frank Frederick:Fred
+        Albert:Al""",
     ("en", "F"): """Mary:Molly,Polly Patricia:Pat,Trish,Patty Jennifer:Jen,Jenny Linda:Lindy
         Elizabeth:Liz,Beth,Betty Barbara:Barb,Babs Susan:Sue,Susie Jessica:Jess Sarah:Sally
         Karen Margaret:Maggie,Peggy,Meg Nancy Lisa Emily:Em Sandra:Sandy Ashley Kimberly:Kim
@@ -36,8 +37,8 @@ _FIRST_NAMES = {
         Felix Moritz Leon""",
     ("de", "F"): """Anna Sabine:Bine Susanne:Susi Katharina:Kathi,Käthe Julia:Jule Christina:Tina
         Ursula:Uschi Monika:Moni Petra Claudia Stefanie:Steffi Johanna:Hanna Magdalena:Lena
-        Jasmin Käthe Brigitte:Gitte Angelika:Geli Sophie Lea Mia Elisabeth:Elli,Lisa Franziska:Franzi
-        Jutta Heike""",
+        Jasmin Käthe Brigitte:Gitte Angelika:Geli Sophie Lea Mia Elisabeth:Elli,Lisa
+        Franziska:Franzi         Jutta Heike""",
     ("fr", "M"): """Jean Pierre Michel André Philippe:Phil François Frédéric:Fred Nicolas:Nico
         Christophe Stéphane:Steph Sébastien:Seb Benoît Grégory:Greg Maxime:Max Théo Hugo Rémi Loïc
         Guillaume Étienne Mathieu:Mat Antoine Cédric Jérôme""",
@@ -193,7 +194,7 @@ PHONE_PLANS = (
     ),
 )  # fmt: skip
 # E.164, national, with +, with brackets, bare digits, 00, punctuation, Excel.
-PHONE_FORM_WEIGHTS = (0.20, 0.26, 0.16, 0.09, 0.16, 0.05, 0.075, 0.005)
+PHONE_FORM_WEIGHTS = (0.20, 0.26, 0.16, 0.09, 0.16, 0.05, 0.073, 0.007)
 
 
 @dataclass(frozen=True)
@@ -208,8 +209,8 @@ class City:
 
 
 CITIES = tuple(
-    City(COUNTRIES.index(country), name.replace("_", " "), state, postcode.replace("_", " "), offset)
-    for country, name, state, postcode, offset in (
+    City(COUNTRIES.index(code), name.replace("_", " "), state, postcode.replace("_", " "), offset)
+    for code, name, state, postcode, offset in (
         ("US", "San_Francisco", "CA", "941##", -420), ("US", "Oakland", "CA", "946##", -420),
         ("US", "New_York", "NY", "100##", -240), ("US", "Brooklyn", "NY", "112##", -240),
         ("US", "Chicago", "IL", "606##", -300), ("US", "Seattle", "WA", "981##", -420),
@@ -224,8 +225,10 @@ CITIES = tuple(
         ("DE", "Frankfurt_am_Main", "", "60###", 120),
         ("FR", "Paris", "", "750##", 120), ("FR", "Lyon", "", "690##", 120),
         ("FR", "Saint-Étienne", "", "42###", 120), ("FR", "Nantes", "", "44###", 120),
-        ("IN", "Mumbai", "Maharashtra", "4000##", 330), ("IN", "Bengaluru", "Karnataka", "5600##", 330),
-        ("IN", "Chennai", "Tamil Nadu", "6000##", 330), ("IN", "New_Delhi", "Delhi", "1100##", 330),
+        ("IN", "Mumbai", "Maharashtra", "4000##", 330),
+        ("IN", "Bengaluru", "Karnataka", "5600##", 330),
+        ("IN", "Chennai", "Tamil Nadu", "6000##", 330),
+        ("IN", "New_Delhi", "Delhi", "1100##", 330),
         ("AU", "Sydney", "NSW", "20##", 600), ("AU", "Melbourne", "VIC", "30##", 600),
         ("AU", "Brisbane", "QLD", "40##", 600),
     )
@@ -280,17 +283,21 @@ class Product:
 
 
 _GOODS = {
-    "kitchen": [('12" Cast-Iron Skillet', 4900), ("Café Mug, Set of 4", 3200), ("Chef's Knife", 8900),
-                ("Oak Chopping Board", 4500), ("Enamel Kettle", 5900), ("Linen Tea Towel", 1400)],
-    "bath": [("Turkish Towel", 2900), ("Soap Dish", 1200), ("Waffle Robe", 7900), ("Bath Mat", 3400)],
+    "kitchen": [('12" Cast-Iron Skillet', 4900), ("Café Mug, Set of 4", 3200),
+                ("Chef's Knife", 8900), ("Oak Chopping Board", 4500),
+                ("Enamel Kettle", 5900), ("Linen Tea Towel", 1400)],
+    "bath": [("Turkish Towel", 2900), ("Soap Dish", 1200), ("Waffle Robe", 7900),
+             ("Bath Mat", 3400)],
     "bedroom": [("Down Duvet", 18900), ("Percale Sheet Set", 11900), ("Wool Throw", 8900),
                 ("Pillow, Firm", 4900), ("Bedside Lamp", 6900)],
     "garden": [("Secateurs", 3900), ("Terracotta Pot 30cm", 1900), ("Garden Bench", 24900),
                ("Watering Can", 3500), ("Seed Mix", 450), ("Hose, 25 m", 4400)],
-    "lighting": [("Pendant Lamp", 12900), ("Desk Lamp", 7900), ("Fairy Lights", 1900), ("LED Bulb", 690)],
+    "lighting": [("Pendant Lamp", 12900), ("Desk Lamp", 7900), ("Fairy Lights", 1900),
+                 ("LED Bulb", 690)],
     "furniture": [("Dining Table", 89900), ("Rattan Chair", 19900), ("Bookcase", 32900),
                   ("Footstool", 9900)],
-    "outdoor": [("Camping Stove", 6900), ("Picnic Rug", 4900), ("Hammock", 7900), ("Cool Box", 8900)],
+    "outdoor": [("Camping Stove", 6900), ("Picnic Rug", 4900), ("Hammock", 7900),
+                ("Cool Box", 8900)],
     "gifts": [("Scented Candle", 2400), ("Gift Card Holder", 350), ("Puzzle, 1000 Pieces", 1990),
               ("Notebook", 990), ("Wrapping Paper", 490)],
 }  # fmt: skip

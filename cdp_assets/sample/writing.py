@@ -128,7 +128,7 @@ def junk_texts(dice: Dice, ids: np.ndarray) -> text.Strings:
 def phones(numbers: Numbers, dice: Dice, ids: np.ndarray, junk: float = 0.01) -> text.Strings:
     """Phone numbers as written: E.164, national, with blanks, brackets or dots; some as junk.
 
-    Half a percent has been through a spreadsheet and reads like 4.15555E9.
+    A few have been through a spreadsheet and read like 4.15555E9.
     """
     written = numbers.write(dice.pick("phone form", ids, PHONE_FORM_WEIGHTS))
     fake = text.take(_JUNK_PHONES, dice.below("junk phone", ids, len(_JUNK_PHONES)))
