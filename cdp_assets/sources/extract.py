@@ -7,15 +7,15 @@ Not here: reading (`parse`), judging (`validate`), what is due (`planner`), Dags
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from itertools import chain
 from typing import IO, Final
 
-import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from cdp_assets.errors import PlatformError
 from cdp_assets.resources.object_ledger import (
@@ -36,18 +36,24 @@ from cdp_assets.settings import Limits, Settings
 from cdp_assets.sources.contracts import Contract
 from cdp_assets.sources.parse import read_chunks
 from cdp_assets.sources.phones import e164
-from cdp_assets.sources.quarantine import message, quarantine_rows, refused_object
+from cdp_assets.sources.quarantine import (
+    QUARANTINE_SCHEMA,
+    message,
+    quarantine_rows,
+    refused_object,
+)
 from cdp_assets.sources.refusal import ObjectRefused, Refusal
 from cdp_assets.sources.tables import (
     QUARANTINE,
     RAW,
+    ParquetFile,
     ensure_empty_file,
     file_key,
     landing_prefix,
     parse_landing_key,
     raw_schema,
 )
-from cdp_assets.sources.validate import Judge
+from cdp_assets.sources.validate import Judge, Session
 
 # Two objects at a time: gunzip, DuckDB and Parquet release the interpreter lock.
 _WORKERS: Final = 2
@@ -137,55 +143,37 @@ def extract_objects(
     """Extract these objects, whether the ledger has them or not."""
     ensure_empty_file(contract, store)
     report = ExtractReport()
-    with ThreadPoolExecutor(_WORKERS) as pool:
-        entries = pool.map(
-            lambda info: extract_object(contract, info, store=store, ledger=ledger, limits=limits),
-            sorted(infos, key=lambda info: info.key),
-        )
-        for entry in entries:
-            report.add(entry)
+    # One iterator for all workers: each takes the next object when it is done with one.
+    due = iter(sorted(infos, key=lambda info: info.key))
+
+    def work(_: int) -> list[LedgerEntry]:
+        with closing(Session()) as session:
+            extraction = Extraction(contract, store, ledger, limits, session)
+            return [extraction.extract(info) for info in due]
+
+    workers = min(_WORKERS, len(infos))
+    if workers:
+        with ThreadPoolExecutor(workers) as pool:
+            for entry in sorted(chain(*pool.map(work, range(workers))), key=lambda e: e.load_id):
+                report.add(entry)
     return report
-
-
-def extract_object(
-    contract: Contract,
-    info: ObjectInfo,
-    *,
-    store: ObjectStore,
-    ledger: ObjectLedger,
-    limits: Limits,
-) -> LedgerEntry:
-    """Extract one object. Idempotent; a kill at any point leaves nothing half-done behind.
-
-    Raises:
-        ConservationError: the counts do not add up.
-    """
-    dt = parse_landing_key(info.key).dt
-    reservation = ledger.begin(info.key, info.version)
-    extraction = _Extraction(contract, dt, reservation, store, limits)
-    try:
-        entry = extraction.run(info)
-    except ObjectMissingError:
-        entry = extraction.passed_over(info, "is gone since it was listed")
-    except ObjectChangedError:
-        entry = extraction.passed_over(info, "was written to while it was read: next time")
-    ledger.commit(entry)
-    return entry
 
 
 @dataclass
 class _Tally:
-    """What was counted while an object was read."""
+    """What was counted while one object was read."""
 
     records_in: int = 0
     loaded: int = 0
-    refusals: list[Refusal] = field(default_factory=list)
+    quarantined: int = 0
+    values_discarded: int = 0
     new_columns: set[str] = field(default_factory=set)
 
-    @property
-    def quarantined(self) -> int:
-        """Records (or the object itself) that were not loaded."""
-        return sum(refusal.scope != "value" for refusal in self.refusals)
+    def count(self, refusals: Sequence[Refusal]) -> None:
+        """Count broken records, and broken values of records that were loaded."""
+        values = sum(refusal.scope == "value" for refusal in refusals)
+        self.values_discarded += values
+        self.quarantined += len(refusals) - values
 
     def check(self, object_key: str) -> None:
         """Prove that every record is loaded or quarantined, and none is both."""
@@ -196,167 +184,166 @@ class _Tally:
             )
 
 
-class _Extraction:
-    """One object on its way through."""
+@dataclass(frozen=True)
+class _Load:
+    """One object at one version, under one load id."""
+
+    info: ObjectInfo
+    dt: str
+    reservation: Reservation
+    at: datetime
+
+
+class Extraction:
+    """Extracts objects of one contract, one after another.
+
+    Args:
+        contract: of the objects.
+        store: where they are, and where raw and quarantine files go.
+        ledger: is told of each.
+        limits: what one object may cost.
+        session: judges the records; not shared with another thread.
+    """
 
     def __init__(
         self,
         contract: Contract,
-        dt: str,
-        reservation: Reservation,
         store: ObjectStore,
+        ledger: ObjectLedger,
         limits: Limits,
+        session: Session,
     ) -> None:
         self._contract = contract
-        self._dt = dt
-        self._reservation = reservation
         self._store = store
+        self._ledger = ledger
         self._limits = limits
-        self._now = utc_now()
+        self._session = session
         self._schema = raw_schema(contract)
 
-    def passed_over(self, info: ObjectInfo, reason: str) -> LedgerEntry:
-        """The entry of an object that could not be read this time."""
-        return self._entry(info, "missing", _Tally(), error=f"{info.key} {reason}.")
+    def extract(self, info: ObjectInfo) -> LedgerEntry:
+        """Extract one object. Idempotent; a kill at any point leaves nothing half-done behind.
 
-    def run(self, info: ObjectInfo) -> LedgerEntry:
-        """Write the raw and the quarantine file; give the entry that says so."""
-        raw_key = file_key(RAW, self._contract, self._dt, info.key)
-        quarantine_key = file_key(QUARANTINE, self._contract, self._dt, info.key)
-        tally, error = _Tally(), ""
+        Raises:
+            ConservationError: the counts do not add up.
+        """
+        dt = parse_landing_key(info.key).dt
+        load = _Load(info, dt, self._ledger.begin(info.key, info.version), utc_now())
         try:
-            info = self._load(info, raw_key, tally)
-            status: Status = "loaded" if tally.records_in else "empty"
-        except ObjectRefused as refused:
-            refusal = refused_object(refused)
-            tally = _Tally(records_in=1, refusals=[refusal])
-            status, error = "refused", message(self._contract, info.key, refusal)
-        if not tally.loaded:
-            self._store.delete(raw_key)
-        self._write_quarantine(info, quarantine_key, tally.refusals)
-        return self._entry(
-            info,
-            status,
-            tally,
-            error=error,
-            raw_path=raw_key if tally.loaded else "",
-            quarantine_path=quarantine_key if tally.refusals else "",
-        )
+            entry = self._run(load)
+        except ObjectMissingError:
+            entry = self._passed_over(load, "is gone since it was listed")
+        except ObjectChangedError:
+            entry = self._passed_over(load, "was written to while it was read: next time")
+        self._ledger.commit(entry)
+        return entry
 
-    def _entry(
-        self,
-        info: ObjectInfo,
-        status: Status,
-        tally: _Tally,
-        *,
-        error: str,
-        raw_path: str = "",
-        quarantine_path: str = "",
-    ) -> LedgerEntry:
+    def _run(self, load: _Load) -> LedgerEntry:
+        """Write the raw and the quarantine file; give the entry that says so."""
+        tally = _Tally()
+        try:
+            with ExitStack() as stack:
+                # Closed in reverse: an object that changed meanwhile leaves no file.
+                raw = stack.enter_context(self._raw_file(load))
+                quarantine = stack.enter_context(self._quarantine_file(load))
+                info, handle = stack.enter_context(self._store.open_reader(load.info.key))
+                load = replace(load, info=info)
+                for rows, refusals in self._judged(handle, load, tally):
+                    raw.write(self._raw_rows(rows, load))
+                    quarantine.write(self._quarantine_rows(refusals, load))
+                tally.check(info.key)
+        except ObjectRefused as refused:
+            return self._refuse(load, refused)
+        return self._entry(load, "loaded" if tally.records_in else "empty", tally)
+
+    def _refuse(self, load: _Load, refused: ObjectRefused) -> LedgerEntry:
+        """Keep nothing of the object but one quarantine row that says why."""
+        refusal = refused_object(refused)
+        with self._raw_file(load), self._quarantine_file(load) as quarantine:
+            quarantine.write(self._quarantine_rows([refusal], load))
+        error = message(self._contract, load.info.key, refusal)
+        return self._entry(load, "refused", _Tally(records_in=1, quarantined=1), error)
+
+    def _passed_over(self, load: _Load, reason: str) -> LedgerEntry:
+        """The entry of an object that could not be read this time."""
+        return self._entry(load, "missing", _Tally(), f"{load.info.key} {reason}.")
+
+    def _entry(self, load: _Load, status: Status, tally: _Tally, error: str = "") -> LedgerEntry:
+        has_quarantine = tally.quarantined + tally.values_discarded > 0
         return LedgerEntry(
             source=self._contract.source,
             entity=self._contract.entity,
-            dt=self._dt,
-            object_key=info.key,
-            object_version=info.version,
-            size=info.size,
+            dt=load.dt,
+            object_key=load.info.key,
+            object_version=load.info.version,
+            size=load.info.size,
             status=status,
-            load_id=self._reservation.load_id,
-            attempt=self._reservation.attempt,
+            load_id=load.reservation.load_id,
+            attempt=load.reservation.attempt,
             contract_version=self._contract.version,
-            loaded_at=self._now,
+            loaded_at=load.at,
             records_in=tally.records_in,
             records_loaded=tally.loaded,
             records_quarantined=tally.quarantined,
-            values_discarded=len(tally.refusals) - tally.quarantined,
+            values_discarded=tally.values_discarded,
             new_columns=", ".join(sorted(tally.new_columns)),
             error=error,
-            raw_path=raw_path,
-            quarantine_path=quarantine_path,
+            raw_path=self._file_key(RAW, load) if tally.loaded else "",
+            quarantine_path=self._file_key(QUARANTINE, load) if has_quarantine else "",
         )
 
-    def _load(self, info: ObjectInfo, raw_key: str, tally: _Tally) -> ObjectInfo:
-        with ExitStack() as stack:
-            # The reader closes before the writer: an object that changed leaves no raw file.
-            write = stack.enter_context(self._raw_writer(raw_key))
-            info, handle = stack.enter_context(self._store.open_reader(info.key))
-            for rows in self._good_rows(handle, tally):
-                write(self._raw_rows(rows, info))
-            # Before the file is swapped in: a wrong count keeps nothing.
-            tally.check(info.key)
-        return info
-
-    def _good_rows(self, handle: IO[bytes], tally: _Tally) -> Iterator[pa.Table]:
+    def _judged(
+        self, handle: IO[bytes], load: _Load, tally: _Tally
+    ) -> Iterator[tuple[pa.Table | None, Sequence[Refusal]]]:
+        """The good rows and the refusals of one chunk after another."""
         with ExitStack() as stack:
             if self._contract.format.kind == "parquet":
                 handle = stack.enter_context(seekable(handle))
-            connection = stack.enter_context(_connection())
             layout, chunks = read_chunks(handle, self._contract, self._limits)
-            judge = Judge(self._contract, layout, self._dt, self._limits)
+            judge = Judge(self._contract, layout, load.dt, self._limits)
             for chunk in chunks:
                 tally.records_in += len(chunk.rows) + len(chunk.refusals)
-                tally.refusals += chunk.refusals
+                tally.count(chunk.refusals)
+                yield None, chunk.refusals
                 if len(chunk.rows):
-                    judged = judge.judge(connection, chunk)
-                    tally.refusals += judged.refusals
-                    tally.new_columns |= judged.new_columns
+                    judged = judge.judge(self._session, chunk)
                     tally.loaded += len(judged.rows)
-                    yield judged.rows
+                    tally.count(judged.refusals)
+                    tally.new_columns |= judged.new_columns
+                    yield judged.rows, judged.refusals
 
-    def _raw_rows(self, rows: pa.Table, info: ObjectInfo) -> pa.Table:
+    def _raw_rows(self, rows: pa.Table | None, load: _Load) -> pa.Table:
+        if rows is None or not len(rows):
+            return self._schema.empty_table()
         columns = {name: rows[name] for name in rows.column_names}
         for column in self._contract.columns:
             if column.type == "phone":
                 region = rows[column.region_column] if column.region_column else None
                 columns[f"{column.name}_e164"] = e164(rows[column.name], region)
         constants = {
-            "_object_key": info.key,
-            "_object_version": info.version,
-            "_load_id": self._reservation.load_id,
-            "_loaded_at": self._now,
+            "_object_key": load.info.key,
+            "_object_version": load.info.version,
+            "_load_id": load.reservation.load_id,
+            "_loaded_at": load.at,
             "_contract_version": self._contract.version,
         }
         for name, value in constants.items():
-            scalar = pa.scalar(value, self._schema.field(name).type)
-            columns[name] = pa.repeat(scalar, len(rows))
+            columns[name] = pa.repeat(pa.scalar(value, self._schema.field(name).type), len(rows))
         return pa.table({name: columns[name] for name in self._schema.names}, schema=self._schema)
 
-    @contextmanager
-    def _raw_writer(self, key: str) -> Iterator[Callable[[pa.Table], None]]:
-        with (
-            self._store.open_writer(key) as handle,
-            pq.ParquetWriter(
-                handle,
-                self._schema,
-                compression="zstd",
-                compression_level=1,
-                use_dictionary=self._repetitive_columns(),  # pyright: ignore[reportArgumentType]
-                store_schema=False,
-            ) as writer,
-        ):
-            yield writer.write_table
-
-    def _repetitive_columns(self) -> list[str]:
-        # A dictionary of values that hardly repeat costs more than it saves.
-        own = [c.name for c in self._contract.columns if c.allowed or c.type == "boolean"]
-        return [*own, "_object_key", "_object_version", "_contract_version"]
-
-    def _write_quarantine(self, info: ObjectInfo, key: str, refusals: list[Refusal]) -> None:
-        if not refusals:
-            self._store.delete(key)
-            return
-        rows = quarantine_rows(
-            self._contract, self._dt, info, self._reservation.load_id, self._now, refusals
+    def _quarantine_rows(self, refusals: Sequence[Refusal], load: _Load) -> pa.Table:
+        return quarantine_rows(
+            self._contract, load.dt, load.info, load.reservation.load_id, load.at, refusals
         )
-        with self._store.open_writer(key) as handle:
-            pq.write_table(rows, handle)
 
+    def _raw_file(self, load: _Load) -> ParquetFile:
+        # A dictionary of values that hardly repeat costs more than it saves.
+        repetitive = [c.name for c in self._contract.columns if c.allowed or c.type == "boolean"]
+        repetitive += ["_object_key", "_object_version"]
+        return ParquetFile(self._store, self._file_key(RAW, load), self._schema, repetitive)
 
-@contextmanager
-def _connection() -> Iterator[duckdb.DuckDBPyConnection]:
-    """A DuckDB of its own for one object, which reaches nothing outside memory."""
-    with duckdb.connect(config={"threads": 1, "memory_limit": "512MB"}) as connection:
-        connection.execute("set TimeZone = 'UTC'")
-        connection.execute("set enable_external_access = false")
-        connection.execute("set lock_configuration = true")
-        yield connection
+    def _quarantine_file(self, load: _Load) -> ParquetFile:
+        key = self._file_key(QUARANTINE, load)
+        return ParquetFile(self._store, key, QUARANTINE_SCHEMA, ["source", "entity", "object_key"])
+
+    def _file_key(self, layer: str, load: _Load) -> str:
+        return file_key(layer, self._contract, load.dt, load.info.key)

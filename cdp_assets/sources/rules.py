@@ -15,6 +15,9 @@ from typing import Final
 from cdp_assets.settings import Limits
 from cdp_assets.sources.contracts import Column, Contract, Policy
 
+# Column of the judged rows that holds the last instant an event may have.
+LATEST_EVENT: Final = "latest_event"
+
 _YEARS: Final = ("1900-01-01", "2200-01-01")
 _DATE: Final = r"\d{4}-\d{2}-\d{2}"
 _CLOCK: Final = r"[T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?"
@@ -48,22 +51,28 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def checks(contract: Contract, dt: str, limits: Limits) -> list[Check]:
-    """Every check of a contract for one landing day, the graver of one column first."""
-    latest = datetime.fromisoformat(dt) + timedelta(days=1, hours=limits.future_skew_hours)
+def checks(contract: Contract) -> list[Check]:
+    """Every check of a contract, the graver of one column first.
+
+    The conditions speak of `latest_event`, the last instant that an event may have.
+    """
     made: list[Check] = []
     for column in contract.columns:
+        policy = contract.policy(column)
         if column.is_required:
-            policy: Policy = "freeze" if contract.policy(column) == "freeze" else "discard_row"
-            made.append(Check(column.name, "required", f"{column.name} is null", policy))
-        made += [
-            Check(column.name, rule, condition, contract.policy(column))
-            for rule, condition in _broken(column)
-        ]
+            row_policy: Policy = "freeze" if policy == "freeze" else "discard_row"
+            made.append(Check(column.name, "required", f"{column.name} is null", row_policy))
+        made += [Check(column.name, rule, broken, policy) for rule, broken in _broken(column)]
         if column.name in (contract.event_time, contract.version_column):
-            condition = f"{column.derived_name} > timestamp '{latest}'"
-            made.append(Check(column.name, "event_in_future", condition, contract.policy(column)))
+            in_future = f"{column.derived_name} > {LATEST_EVENT}"
+            made.append(Check(column.name, "event_in_future", in_future, policy))
     return made
+
+
+def latest_event(dt: str, limits: Limits) -> str:
+    """SQL for the last instant that an event of a landing day may have."""
+    latest = datetime.fromisoformat(dt) + timedelta(days=1, hours=limits.future_skew_hours)
+    return f"timestamp '{latest}'"
 
 
 def instant(column: Column) -> str:
@@ -78,7 +87,9 @@ def instant(column: Column) -> str:
     if column.timezone:
         local = f"timezone({literal(column.timezone)}, try_cast({name} as timestamp))::timestamp"
         cases += f" when {_matches(name, _DATE + _CLOCK)} then {local}"
-    return f"case {cases} end"
+    # Nearly all values have this one form, which is read four times faster without a pattern.
+    usual = f"try_strptime({name}, '%Y-%m-%dT%H:%M:%S.%gZ')"
+    return f"coalesce(case when strlen({name}) = 24 then {usual} end, case {cases} end)"
 
 
 def _broken(column: Column) -> Iterator[tuple[str, str]]:
@@ -108,7 +119,7 @@ def _broken(column: Column) -> Iterator[tuple[str, str]]:
         case "boolean":
             words = "'true', 'false', '1', '0', 'yes', 'no'"
             yield "not_boolean", f"lower({name}) not in ({words})"
-        case "json":
+        case "json" if not column.paths[0].startswith("$"):
             yield "not_json", f"not json_valid({name})"
         case "phone":
             yield "excel_number", _matches(name, _EXCEL_NUMBER)
@@ -120,7 +131,9 @@ def _broken_timestamp(column: Column) -> Iterator[tuple[str, str]]:
     name, utc = column.name, column.derived_name
     missed = f"{name} is not null and {utc} is null"
     if not column.unit and not column.timezone:
-        yield "timestamp_without_zone", f"{missed} and {_matches(name, _DATE + _CLOCK)}"
+        # A case, since DuckDB would match the pattern against every value of a conjunction.
+        local = f"case when {missed} then {_matches(name, _DATE + _CLOCK)} else false end"
+        yield "timestamp_without_zone", local
     yield "not_timestamp", missed
     yield "out_of_range", _outside_years(str(utc))
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
+from types import TracebackType
 from typing import Final
 
 import pyarrow as pa
@@ -127,6 +129,60 @@ def ensure_empty_file(contract: Contract, store: ObjectStore) -> None:
     except ObjectMissingError:
         with store.open_writer(key) as handle:
             pq.write_table(raw_schema(contract).empty_table(), handle)
+
+
+class ParquetFile:
+    """A file of the lake that holds exactly the rows written to it; without rows there is none.
+
+    It is swapped in when its block ends, and left as it was when the block raises.
+
+    Args:
+        store: the lake.
+        key: of the file.
+        schema: of its rows.
+        repetitive: columns whose values repeat enough for a dictionary.
+    """
+
+    def __init__(
+        self, store: ObjectStore, key: str, schema: pa.Schema, repetitive: list[str]
+    ) -> None:
+        self._store = store
+        self._key = key
+        self._schema = schema
+        self._repetitive = repetitive
+        self._stack = ExitStack()
+        self._writer: pq.ParquetWriter | None = None
+
+    def write(self, rows: pa.Table) -> None:
+        """Append rows."""
+        if not len(rows):
+            return
+        if self._writer is None:
+            handle = self._stack.enter_context(self._store.open_writer(self._key))
+            # Level 1 of zstd costs less CPU than snappy here, and a third of the bytes.
+            self._writer = pq.ParquetWriter(
+                handle,
+                self._schema,
+                compression="zstd",
+                compression_level=1,
+                use_dictionary=self._repetitive,  # pyright: ignore[reportArgumentType]
+                store_schema=False,
+            )
+            self._stack.enter_context(self._writer)
+        self._writer.write_table(rows)
+
+    def __enter__(self) -> ParquetFile:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+        if error is None and self._writer is None:
+            self._store.delete(self._key)
 
 
 def refresh_source_tables(

@@ -20,21 +20,36 @@ from cdp_assets.settings import Limits
 from cdp_assets.sources.contracts import Contract
 from cdp_assets.sources.parse import LINE, RECORD, Chunk, Layout, strict_json_fault
 from cdp_assets.sources.refusal import ObjectRefused, Refusal
-from cdp_assets.sources.rules import Check, checks, instant, literal
+from cdp_assets.sources.rules import (
+    LATEST_EVENT,
+    Check,
+    checks,
+    instant,
+    latest_event,
+    literal,
+)
 
 EXTRA: Final = "_extra"
 ROW_HASH: Final = "_row_hash"
 
 _FAULT: Final = "_fault"
 _SUSPICIOUS: Final = "_suspicious"
-# DuckDB's JSON takes these, strict JSON does not. Words that merely hold `nan` or `inf` are let
-# go by the pattern; what is left is read again by Python's strict parser.
-_LAX_WORDS: Final = ("NaN", "nan", "NAN", "Inf", "inf", "INF")
+# DuckDB's JSON takes NaN and Infinity in any case, strict JSON does not; nor may text hold NUL.
+# (It takes a comma before a closing bracket too: nothing is lost by that.) Words that merely
+# hold these letters are let go by the pattern; the rest is read again by a strict parser.
+_LAX_WORDS: Final = ("NaN", "nan", "NAN", "nf", "INF")
 _LAX_PATTERN: Final = r"[:,\[\s-](?i:nan|inf)"
-_LAX_TEXTS: Final = (",}", ",]", ", }", ", ]", "\\u0000")
+_NUL_ESCAPE: Final = "\\u0000"
 # Fault codes below are of the record as a whole; a check's code is its place plus this.
 _RECORD_RULES: Final = ("malformed_json", "not_an_object", "duplicate_key", "undeclared_column")
 _FIRST_CHECK: Final = len(_RECORD_RULES)
+
+
+# Distinct by hash: comparing whole lists would double the cost of reading them.
+_SHAPES_SQL: Final = f"""
+    shapes as (select try(json_keys({RECORD})) as keys from chunk)
+    select any_value(keys) as keys from shapes group by hash(keys)
+"""
 
 
 @dataclass(frozen=True)
@@ -53,6 +68,59 @@ class Judged:
     new_columns: frozenset[str] = frozenset()
 
 
+class Session:
+    """A DuckDB in memory that plans each query once, for the chunks of many objects.
+
+    Planning takes longer than judging a few hundred records. Not safe for several threads.
+    """
+
+    def __init__(self) -> None:
+        self._connection = duckdb.connect(config={"threads": 1, "memory_limit": "1GB"})
+        self._connection.execute("set TimeZone = 'UTC'")
+        # Nothing that a record holds can make it reach outside memory.
+        self._connection.execute("set enable_external_access = false")
+        self._connection.execute("set lock_configuration = true")
+        self._feeds: dict[tuple[str, pa.Schema], tuple[str, _Feed]] = {}
+
+    def run(self, ctes: str, chunk: pa.Table, latest_event: str = "null::timestamp") -> pa.Table:
+        """Run a query, given without its WITH, over the rows of `chunk`.
+
+        Args:
+            ctes: common table expressions over `chunk`, then the SELECT.
+            chunk: the rows; `latest_event` is added to them.
+            latest_event: SQL for the value of that column.
+        """
+        key = (ctes, chunk.schema)
+        if key not in self._feeds:
+            self._feeds[key] = self._prepare(ctes, chunk)
+        name, feed = self._feeds[key]
+        feed.rows = chunk
+        return self._connection.sql(f"execute run_{name}({latest_event})").to_arrow_table()
+
+    def close(self) -> None:
+        """Free the memory."""
+        self._connection.close()
+
+    def _prepare(self, ctes: str, chunk: pa.Table) -> tuple[str, _Feed]:
+        name, feed = f"chunk_{len(self._feeds)}", _Feed(chunk)
+        self._connection.register(name, feed)
+        self._connection.execute(
+            f"prepare run_{name} as with chunk as "
+            f"(select *, $1::timestamp as {LATEST_EVENT} from {name}), {ctes}"
+        )
+        return name, feed
+
+
+class _Feed:
+    """An Arrow source whose rows change under a prepared statement, as a table's would not."""
+
+    def __init__(self, rows: pa.Table) -> None:
+        self.rows = rows
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self.rows.__arrow_c_stream__(requested_schema)
+
+
 class Judge:
     """Judges the chunks of one object.
 
@@ -67,26 +135,27 @@ class Judge:
         self._contract = contract
         self._layout = layout
         self._limits = limits
+        self._latest_event = latest_event(dt, limits)
         self._is_json = contract.format.kind == "json"
-        self._checks = checks(contract, dt, limits)
+        self._checks = checks(contract)
 
-    def judge(self, connection: duckdb.DuckDBPyConnection, chunk: Chunk) -> Judged:
+    def judge(self, session: Session, chunk: Chunk) -> Judged:
         """Judge one chunk.
 
         Raises:
             ObjectRefused: something that the contract freezes on.
         """
-        connection.register("chunk", chunk.rows)
-        shapes = self._shapes(connection) if self._is_json else _Shapes(tuple(self._layout.extras))
+        shapes = self._shapes(session, chunk)
         if shapes.undeclared and self._contract.drift.column == "freeze":
             raise ObjectRefused("undeclared_column", column=", ".join(shapes.undeclared)[:200])
-        judged = connection.sql(self._sql(shapes)).to_arrow_table()
+        judged = session.run(self._sql(shapes), chunk.rows, self._latest_event)
         refused = dict(self._broken_records(judged, chunk))
         rows = judged.select([*self._column_names, EXTRA, ROW_HASH, LINE])
         values = list(self._broken_values(judged, chunk, refused))
         if refused:
-            is_kept = pa.array([index not in refused for index in range(len(rows))])
-            rows = rows.filter(is_kept)
+            is_kept = np.ones(len(rows), bool)
+            is_kept[list(refused)] = False
+            rows = rows.filter(pa.array(is_kept))
         return Judged(rows, [*refused.values(), *values], frozenset(shapes.undeclared))
 
     @cached_property
@@ -103,12 +172,12 @@ class Judge:
                 found.setdefault(check.column, []).append((code, check))
         return found
 
-    def _shapes(self, connection: duckdb.DuckDBPyConnection) -> _Shapes:
-        """What the top-level keys of a chunk show, judged on distinct key lists."""
-        found = connection.sql(
-            f"select distinct try(json_keys({RECORD})) as keys from chunk"
-        ).fetchall()
-        keys = [shape for (shape,) in found if shape]
+    def _shapes(self, session: Session, chunk: Chunk) -> _Shapes:
+        """What the field names of a chunk show, judged on distinct lists of them."""
+        if not self._is_json:
+            return _Shapes(tuple(self._layout.extras))
+        found = session.run(_SHAPES_SQL, chunk.rows)["keys"].to_pylist()
+        keys = [shape for shape in found if shape]
         undeclared = {key for shape in keys for key in shape} - self._contract.known_fields
         return _Shapes(
             tuple(sorted(undeclared)), any(len(set(shape)) < len(shape) for shape in keys)
@@ -141,7 +210,7 @@ class Judge:
         )
         hashed = ", ".join(f"coalesce({name}, chr(30))" for name in names)
         return f"""
-            with texts as ({self._texts_sql(shapes)}),
+            texts as ({self._texts_sql(shapes)}),
             instants as (select *{instants} from texts),
             judged as (
                 select
@@ -167,7 +236,7 @@ class Judge:
             listed = ", ".join(literal(path) for path in paths)
             return f"""
                 select
-                    {LINE}, {RECORD}, fields is null as is_malformed,
+                    {LINE}, {RECORD}, {LATEST_EVENT}, fields is null as is_malformed,
                     {self._extra_sql(shapes)} as {EXTRA}, {", ".join(columns)}
                 from (
                     select *, try(json_extract_string({RECORD}, [{listed}])) as fields from chunk
@@ -185,7 +254,7 @@ class Judge:
             for c in self._contract.columns
         ]
         return f"""
-            select {LINE}, {self._extra_sql(shapes)} as {EXTRA}, {", ".join(columns)} from chunk
+            select {LINE}, {LATEST_EVENT}, {self._extra_sql(shapes)} as {EXTRA}, {", ".join(columns)} from chunk
         """
 
     def _extra_sql(self, shapes: _Shapes) -> str:
@@ -232,12 +301,11 @@ class Judge:
         if not self._is_json:
             return "false"
         words = " or ".join(f"contains({RECORD}, '{word}')" for word in _LAX_WORDS)
-        texts = " or ".join(f"contains({RECORD}, {literal(text)})" for text in _LAX_TEXTS)
         deep = " + ".join(
             f"strlen({RECORD}) - strlen(replace({RECORD}, '{bracket}', ''))" for bracket in "{["
         )
         return f"""
-            {texts} or {deep} > {self._limits.nesting}
+            contains({RECORD}, '{_NUL_ESCAPE}') or {deep} > {self._limits.nesting}
             or case when {words} then regexp_matches({RECORD}, '{_LAX_PATTERN}') else false end
         """
 
