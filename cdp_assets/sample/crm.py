@@ -67,8 +67,8 @@ def objects(company: Company, plan: ExportPlan, day: int) -> Iterator[Delivery]:
             name=f"Contact-{kind}-{iso_day(company.epoch_day(day))}-{part:04d}.csv",
             data=_csv(table),
             rows=len(table),
-            keys=contact_ids(some[is_new]),
-            people=some[is_new] >> 1,
+            keys=text.only(is_new, contact_ids(some)),
+            people=some >> 1,
         )
         if 0 < day < company.size.days - 1:
             yield from _overlap(company, table, day, part)
@@ -298,12 +298,9 @@ def export_plan(company: Company) -> ExportPlan:
 
 
 def increment_plan(company: Company, day: int) -> ExportPlan:
-    """One more day: the newcomers, and three quarters of the other active people's contacts."""
+    """One more day: the contacts of everybody who is active, newcomers among them."""
     contacts = contacts_of(company, company.active)
-    is_alive = deleted_day(company, contacts) == NEVER
-    is_new = created_day(company, contacts) == day
-    is_touched = company.dice("crm").chance(f"touched on {day}", contacts, 0.75)
-    contacts = contacts[is_alive & (is_new | is_touched)]
+    contacts = contacts[deleted_day(company, contacts) == NEVER]
     return ExportPlan(contacts, np.full(len(contacts), day))
 
 

@@ -133,19 +133,20 @@ def _run(destination: Path, size: SampleSize, names: pa.Array, job: _Job) -> _La
         written = write(destination, delivery.key, delivery.data)
         landed.report.count(delivery.key, delivery.rows, written, is_repeat=delivery.is_repeat)
         landed.objects[delivery.key] = delivery.rows
-        if delivery.people is not None:
-            landed.people.append(np.unique(delivery.people))
         if delivery.keys is None or delivery.people is None:
             continue
+        landed.people.append(np.unique(delivery.people))
         if size.has_event_truth or delivery.source == "crm":
-            landed.truth.append(_truth(delivery.source, delivery.entity, delivery.keys,
-                                       names.take(pa.array(delivery.people))))  # fmt: skip
+            landed.truth.append(
+                _truth(delivery, delivery.keys, names.take(pa.array(delivery.people)))
+            )
     return landed
 
 
-def _truth(source: str, entity: str, keys: pa.Array, people: pa.Array) -> pa.Table:
-    constant = [pa.repeat(pa.scalar(value), len(keys)) for value in (source, entity)]
-    return pa.Table.from_arrays([*constant, keys, people], schema=TRUTH_SCHEMA)
+def _truth(delivery: Delivery, keys: pa.Array, people: pa.Array) -> pa.Table:
+    constant = [pa.repeat(value, len(keys)) for value in (delivery.source, delivery.entity)]
+    table = pa.Table.from_arrays([*constant, keys, people], schema=TRUTH_SCHEMA)
+    return table.filter(keys.is_valid())
 
 
 def _write_truth(path: Path, tables: list[pa.Table]) -> int:

@@ -25,7 +25,8 @@ class Delivery:
         data: content as it lands, compressed if the channel compresses.
         rows: records in it.
         is_repeat: every row of it has been delivered before.
-        keys, people: natural key and person index of the records that are new to the truth.
+        keys, people: natural key and person index of records; the key is null where the truth has
+            it already. None where all of the records are repeated.
     """
 
     source: str
