@@ -1,1 +1,1 @@
-"""An open customer data platform on Dagster: start at definitions.py. Nothing is imported here."""
+"""An open customer data platform on Dagster: start at graph.py. Nothing is imported here."""

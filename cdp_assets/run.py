@@ -57,7 +57,7 @@ def run_landing_days(
         RunFailedError: a step or a blocking check failed.
     """
     # Imported here: loading the graph costs seconds that `cdp --help` should not.
-    from cdp_assets.definitions import build_defs
+    from cdp_assets.graph import build_defs
 
     definitions = build_defs(settings, loggers={"progress": progress_logger(on_step)})
     result = definitions.resolve_job_def("customer_360").execute_in_process(

@@ -99,6 +99,11 @@ class Settings:
         return self.home / "dagster"
 
     @property
+    def dbt_target_path(self) -> Path:
+        """Where dbt keeps its manifest and what it compiled; one folder per run below it."""
+        return self.home / "dbt"
+
+    @property
     def sample_dir(self) -> Path:
         """The sample company's ground truth; the pipeline never reads it."""
         return self.home / "sample"
@@ -141,6 +146,7 @@ def export_settings(settings: Settings) -> None:
             "CDP_WAREHOUSE_PATH": str(settings.warehouse_path),
             "CDP_WAREHOUSE_MEMORY": settings.warehouse_memory,
             "CDP_TENANT": settings.tenant,
+            "DBT_TARGET_PATH": str(settings.dbt_target_path),
             "DAGSTER_DISABLE_TELEMETRY": "yes",
             "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
             "DO_NOT_TRACK": "1",

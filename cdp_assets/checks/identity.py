@@ -4,15 +4,12 @@ Here: the Dagster checks. Not here: facts about single rows (dbt tests), the gat
 (`identity/gate.py`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Final
 
 import dagster as dg
 
-from cdp_assets.dbt.assets import WAREHOUSE_POOL
 from cdp_assets.identity.gate import count_changes, judge
 from cdp_assets.identity.resolve import HARD_CAP
 from cdp_assets.identity.tables import (
@@ -24,7 +21,7 @@ from cdp_assets.identity.tables import (
     REDIRECTS,
     TOUCHED,
 )
-from cdp_assets.naming import IDENTITY, asset_key
+from cdp_assets.naming import IDENTITY, WAREHOUSE_POOL, asset_key
 from cdp_assets.resources.warehouse import Warehouse
 from cdp_assets.settings import GateBudget
 

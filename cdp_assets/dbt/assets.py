@@ -5,13 +5,11 @@ Not here: SQL; the Python stages of identity, which run between two of these.
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import DbtCliResource, dbt_assets
+from dagster_dbt import DbtCliResource, DbtProject, dbt_assets
 
-from cdp_assets.dbt.project import DBT_EXECUTABLE, dbt_project, prepared_manifest
 from cdp_assets.dbt.translator import Translator
 from cdp_assets.naming import CLEANSED, IDENTITY, PROFILE, WAREHOUSE_POOL
 from cdp_assets.partitions import SINGLE_RUN
@@ -19,26 +17,15 @@ from cdp_assets.resources.object_ledger import ObjectLedger
 from cdp_assets.resources.warehouse import Warehouse
 
 
-def build_dbt_resource(target: str) -> DbtCliResource:
-    """The dbt command line, with the warehouse of this target."""
-    return DbtCliResource(
-        project_dir=dbt_project,
-        target=target,
-        dbt_executable=DBT_EXECUTABLE,
-        global_config_flags=["--no-use-colors"],
-    )
+def build_dbt_assets(project: DbtProject) -> list[dg.AssetsDefinition]:
+    """One multi-asset per layer; the project's manifest must be there."""
+    return [_layer_assets(layer, project) for layer in (CLEANSED, IDENTITY, PROFILE)]
 
 
-def build_dbt_assets() -> list[dg.AssetsDefinition]:
-    """One multi-asset per layer; the manifest is parsed first when it is missing or stale."""
-    manifest = prepared_manifest()
-    return [_layer_assets(layer, manifest) for layer in (CLEANSED, IDENTITY, PROFILE)]
-
-
-def _layer_assets(layer: str, manifest: Path) -> dg.AssetsDefinition:
+def _layer_assets(layer: str, project: DbtProject) -> dg.AssetsDefinition:
     @dbt_assets(
-        manifest=manifest,
-        project=dbt_project,
+        manifest=project.manifest_path,
+        project=project,
         select=f"config.schema:{layer}",
         name=f"{layer}_models",
         dagster_dbt_translator=Translator(),

@@ -14,31 +14,52 @@ from typing import Final
 
 from dagster_dbt import DbtCliResource, DbtProject
 
-from cdp_assets.settings import DBT_PROJECT_DIR
+from cdp_assets.settings import DBT_PROJECT_DIR, Settings
 
 dbt_project = DbtProject(project_dir=DBT_PROJECT_DIR, profiles_dir=DBT_PROJECT_DIR)
 
 # dbt of this environment, which need not be on PATH, as a child that dies with its run.
-DBT_EXECUTABLE: Final = str(Path(sys.executable).parent / "cdp-dbt")
+_DBT_EXECUTABLE: Final = str(Path(sys.executable).parent / "cdp-dbt")
 
 
-def prepared_manifest() -> Path:
-    """The path of the manifest, parsed anew when it is missing or older than the project."""
-    manifest = dbt_project.manifest_path
-    if _is_stale(manifest):
-        _parse(manifest.parent)
-    return manifest
+def prepared_project(settings: Settings) -> DbtProject:
+    """The dbt project with its build products in this home, parsed when missing or stale.
+
+    Each home has its own: dbt parses everything again when the warehouse path differs from the
+    one it parsed for. Elsewhere (a container image) the packaged manifest serves.
+    """
+    if settings.profile != "local":
+        return dbt_project
+    project = DbtProject(
+        project_dir=DBT_PROJECT_DIR,
+        profiles_dir=DBT_PROJECT_DIR,
+        target_path=settings.dbt_target_path,
+    )
+    if _is_stale(project.manifest_path):
+        _parse(project, settings.dbt_target)
+    return project
 
 
-def _parse(target: Path) -> None:
+def build_dbt_resource(project: DbtProject, target: str) -> DbtCliResource:
+    """The dbt command line of this environment, with the warehouse of this target."""
+    return DbtCliResource(
+        project_dir=project,
+        target=target,
+        dbt_executable=_DBT_EXECUTABLE,
+        global_config_flags=["--no-use-colors"],
+    )
+
+
+def _parse(project: DbtProject, target: str) -> None:
     # Several processes load the definitions at once: each parses aside and swaps whole files in.
-    target.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix="parse-", dir=target))
+    products = project.manifest_path.parent
+    products.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix="parse-", dir=products))
     try:
-        dbt = DbtCliResource(project_dir=dbt_project, dbt_executable=DBT_EXECUTABLE)
+        dbt = build_dbt_resource(project, target)
         dbt.cli(["parse", "--quiet"], target_path=aside).wait()
         for name in ("partial_parse.msgpack", "manifest.json"):
-            (aside / name).replace(target / name)
+            (aside / name).replace(products / name)
     finally:
         shutil.rmtree(aside)
 

@@ -3,8 +3,6 @@
 Here: wiring into Dagster and what an event shows. Not here: how any of it works.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, Final
@@ -13,12 +11,11 @@ import dagster as dg
 import numpy as np
 
 from cdp_assets.automation import DAILY_FRESHNESS, WHEN_UPSTREAM_CHANGES
-from cdp_assets.dbt.assets import WAREHOUSE_POOL
 from cdp_assets.identity.apply import apply_assignments
 from cdp_assets.identity.decisions import keep_decisions
 from cdp_assets.identity.resolve import HARD_CAP, SOFT_CAP, resolve
 from cdp_assets.identity.tables import APPLIED, ASSIGNMENTS, DECISIONS, MAP, TOUCHED, IdentityTable
-from cdp_assets.naming import IDENTITY, asset_key
+from cdp_assets.naming import IDENTITY, WAREHOUSE_POOL, asset_key
 from cdp_assets.partitions import SINGLE_RUN
 from cdp_assets.plots import bar_chart
 from cdp_assets.resources.object_store import ObjectStore

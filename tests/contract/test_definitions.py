@@ -11,7 +11,7 @@ import dagster as dg
 import pytest
 
 from cdp_assets.dbt.translator import PII_CLASSES
-from cdp_assets.definitions import build_defs
+from cdp_assets.graph import build_defs
 from cdp_assets.naming import CHANNELS, LAYERS, SOURCES
 from cdp_assets.settings import load_settings
 

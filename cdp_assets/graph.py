@@ -1,0 +1,72 @@
+"""The table of contents: everything that exists, in the order in which data flows.
+
+A function of the settings, so that tests and tools wire the same graph to another place. Not
+here: how any of it works.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import dagster as dg
+
+from cdp_assets.checks.conservation import build_conservation_checks
+from cdp_assets.checks.identity import build_identity_checks
+from cdp_assets.checks.sources import build_source_checks
+from cdp_assets.dbt.assets import build_dbt_assets
+from cdp_assets.dbt.project import build_dbt_resource, prepared_project
+from cdp_assets.identity.assets import build_identity_assets
+from cdp_assets.jobs import EVERYTHING, JOBS
+from cdp_assets.profile.assets import published_profiles
+from cdp_assets.resources.build import build_ledger, build_object_store, build_warehouse
+from cdp_assets.schedules import build_schedules
+from cdp_assets.sensors.landing import build_landing_sensors
+from cdp_assets.settings import Settings, export_settings
+from cdp_assets.sources.assets import build_source_assets
+from cdp_assets.sources.contracts import load_contracts
+
+
+def build_defs(
+    settings: Settings, loggers: Mapping[str, dg.LoggerDefinition] | None = None
+) -> dg.Definitions:
+    """The platform for one tenant's settings."""
+    export_settings(settings)
+    contracts = load_contracts()
+    project = prepared_project(settings)
+    return dg.Definitions(
+        assets=[
+            *build_source_assets(contracts.values(), settings),
+            *build_dbt_assets(project),
+            *build_identity_assets(),
+            published_profiles,
+        ],
+        asset_checks=[
+            build_source_checks(list(contracts)),
+            build_conservation_checks(list(contracts)),
+            *build_identity_checks(settings.gate),
+        ],
+        jobs=JOBS,
+        schedules=build_schedules(unattended=settings.unattended),
+        sensors=[
+            *build_landing_sensors(list(contracts.values()), settings),
+            dg.AutomationConditionSensorDefinition(
+                "follow_upstream",
+                target=EVERYTHING,
+                default_status=(
+                    dg.DefaultSensorStatus.RUNNING
+                    if settings.unattended
+                    else dg.DefaultSensorStatus.STOPPED
+                ),
+                description="Tables whose upstream changed by hand or by backfill follow it.",
+            ),
+        ],
+        resources={
+            "store": build_object_store(settings),
+            "ledger": build_ledger(settings),
+            "warehouse": build_warehouse(settings),
+            "dbt": build_dbt_resource(project, settings.dbt_target),
+        },
+        loggers=loggers,
+        # One process per run: the multiprocess executor would load the definitions for every step.
+        executor=dg.in_process_executor,
+    )
