@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cdp_assets.sample import contact_center, crm, faults, pos, segment, ses
+from cdp_assets.sample import contact_center, crm, faults, pos, segment, ses, visits
 from cdp_assets.sample.company import Company
 from cdp_assets.sample.landing import Delivery, iso_day, write
 from cdp_assets.sample.size import SampleReport, SampleSize
@@ -109,8 +109,8 @@ def _jobs(company: Company, days: range) -> list[_Job]:
         plan = crm.increment_plan(company, days.start)
     channels: list[Callable[[int], Iterator[Delivery]]] = [
         partial(crm.objects, company, plan),
-        partial(segment.objects, company, segment.WEB),
-        partial(segment.objects, company, segment.MOBILE),
+        partial(segment.objects, company, visits.WEB),
+        partial(segment.objects, company, visits.MOBILE),
         partial(ses.objects, company),
         partial(pos.objects, company),
         partial(contact_center.objects, company),
