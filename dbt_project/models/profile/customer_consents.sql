@@ -32,7 +32,7 @@ digital_events as (
 -- contact it came from. A denial outlives the deletion of its contact.
 crm_moments as (
     select
-        crm_contacts.record_id,
+        record_id,
         max(case when is_email_opted_out then modified_at end) as email_denied_at,
         max(case when not is_email_opted_out and not is_deleted then modified_at end)
             as email_allowed_at,
@@ -41,29 +41,28 @@ crm_moments as (
             as phone_allowed_at,
         max(case when is_deleted then modified_at end) as lapsed_at
     from crm_contacts
-    inner join records
-        on crm_contacts.record_id = records.record_id
-    group by crm_contacts.record_id
+    where record_id in (select records.record_id from records)
+    group by record_id
 ),
 
 digital_moments as (
     select
-        digital_events.record_id,
+        record_id,
         max(source) as source,
         max(case when not is_analytics_allowed then occurred_at end) as analytics_denied_at,
         max(case when is_analytics_allowed then occurred_at end) as analytics_allowed_at,
         max(case when not is_advertising_allowed then occurred_at end) as advertising_denied_at,
         max(case when is_advertising_allowed then occurred_at end) as advertising_allowed_at
     from digital_events
-    inner join records
-        on digital_events.record_id = records.record_id
-    where is_analytics_allowed is not null or is_advertising_allowed is not null
-    group by digital_events.record_id
+    where
+        record_id in (select records.record_id from records)
+        and (is_analytics_allowed is not null or is_advertising_allowed is not null)
+    group by record_id
 ),
 
 email_moments as (
     select
-        email_events.record_id,
+        record_id,
         max(case when event_type = 'Bounce' then event_at end) as bounced_at,
         max(case when event_type = 'Complaint' then event_at end) as complained_at,
         max(case when event_type = 'Subscription' and is_unsubscribe_all then event_at end)
@@ -71,12 +70,20 @@ email_moments as (
         max(case when event_type = 'Subscription' and not is_unsubscribe_all then event_at end)
             as resubscribed_at
     from email_events
-    inner join records
-        on email_events.record_id = records.record_id
     where
-        (event_type = 'Bounce' and bounce_type = 'Permanent')
-        or event_type in ('Complaint', 'Subscription')
-    group by email_events.record_id
+        record_id in (select records.record_id from records)
+        and (
+            (event_type = 'Bounce' and bounce_type = 'Permanent')
+            or event_type in ('Complaint', 'Subscription')
+        )
+    group by record_id
+),
+
+email_denials as (
+    select
+        *,
+        {{ latest('bounced_at', 'complained_at', 'unsubscribed_at') }} as denied_at
+    from email_moments
 ),
 
 moments as (
@@ -110,17 +117,16 @@ moments as (
         record_id,
         'email' as source,
         'email_marketing' as purpose,
-        {{ latest('bounced_at', 'complained_at', 'unsubscribed_at') }} as denied_at,
+        denied_at,
         resubscribed_at as allowed_at,
         null as lapsed_at,
-        case
-            {{ latest('bounced_at', 'complained_at', 'unsubscribed_at') }}
+        case denied_at
             when complained_at then 'complaint'
             when unsubscribed_at then 'unsubscribed'
             else 'hard_bounce'
         end as denial_reason,
         'resubscribed' as permission_reason
-    from email_moments
+    from email_denials
 
     union all
 
@@ -203,8 +209,10 @@ customers as (
 purposes as (
     {% for purpose in ['advertising', 'analytics', 'email_marketing', 'phone_marketing'] -%}
     select '{{ purpose }}' as purpose
-    {% if not loop.last %}union all{% endif %}
-    {% endfor %}
+    {%- if not loop.last %}
+    union all
+    {% endif %}
+    {%- endfor %}
 ),
 
 final as (

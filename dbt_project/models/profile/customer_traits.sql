@@ -127,7 +127,8 @@ activity as (
         cast(sum(event_count) as bigint) as event_count,
         max(last_seen_at) as last_seen_at,
         {% for channel in ['contact_center', 'email', 'mobile', 'pos', 'web'] -%}
-        max(case when channel = '{{ channel }}' then last_seen_at end) as {{ channel }}_last_seen_at,
+        max(case when channel = '{{ channel }}' then last_seen_at end)
+            as {{ channel }}_last_seen_at,
         {% endfor -%}
         max(case when place = 1 and act_count > 0 then channel end) as preferred_channel,
         cast(sum(email_send_count) as bigint) as email_send_count,

@@ -7,7 +7,7 @@ profiles as (
     select
         customer_id,
         profile_hash,
-        {{ versioned_profile_columns() | join(',\n        ') }}
+        {{ versioned_profile_columns() | join(', ') }}
     from {{ ref('customer_profiles') }}
 ),
 
@@ -42,7 +42,7 @@ opened as (
         {{ run_moment() }} as valid_from,
         cast(null as timestamp(6)) as valid_to
     from profiles
-    {%- if is_incremental() %}
+    {% if is_incremental() -%}
     left join open_versions
         on
             profiles.customer_id = open_versions.customer_id
@@ -52,11 +52,11 @@ opened as (
 ),
 
 versions as (
-    {% if is_incremental() -%}
-    select * from closed
-    union all
-    {% endif -%}
     select * from opened
+    {% if is_incremental() -%}
+    union all
+    select * from closed
+    {%- endif %}
 ),
 
 final as (

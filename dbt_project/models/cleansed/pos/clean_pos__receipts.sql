@@ -39,7 +39,8 @@ normalised as (
         typed.*,
         countries.alpha2 as country_code,
         case
-            when coalesce(typed.loyalty_id, typed.email_key, typed.phone_e164, typed.card_token)
+            when
+                coalesce(typed.loyalty_id, typed.email_key, typed.phone_e164, typed.card_token)
                 is not null
                 then 'pos:party:' || {{ surrogate_key([
                     'typed.loyalty_id', 'typed.email_key', 'typed.phone_e164', 'typed.card_token'
