@@ -9,6 +9,9 @@ Everything is integers: records are 0..n-1, links are rows of arrays. Not here: 
 writing tables (`resolve.py`), which id a cluster gets (`stable_ids.py`).
 """
 
+# pyarrow makes its compute functions at import, where no type checker sees them.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence

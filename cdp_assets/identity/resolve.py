@@ -5,6 +5,9 @@ Not here: what is in the scope (`scope.py`), applying the result (`apply.py`), j
 (`gate.py`).
 """
 
+# pyarrow makes its compute functions at import, where no type checker sees them.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -82,20 +85,16 @@ def resolve_scope(scope: Scope, hard_cap: int = HARD_CAP) -> Resolution:
         scope: what to look at.
         hard_cap: clusters with more records are held back.
     """
-    record_ids = scope.records["record_id"].combine_chunks()
-    links = _known_links(scope.links, record_ids)
-    clustering = cluster(
-        len(record_ids),
-        _links(links, record_ids),
-        _constraints(scope, record_ids),
-        record_ids,
-    )
     records = Records(
-        record_ids=record_ids,
+        record_ids=scope.records["record_id"].combine_chunks(),
         is_device=_numpy(scope.records["is_device"]),
         first_seen=_microseconds(scope.records["first_seen"]),
         previous_ids=scope.records["previous_id"].combine_chunks(),
     )
+    rows = _rows_by_number(scope.records["number"])
+    links = _links(scope.links, rows)
+    constraints = _constraints(scope, rows)
+    clustering = cluster(len(rows), links, constraints, records.record_ids)
     sizes = np.bincount(clustering.labels)
     held_back = (sizes > hard_cap)[clustering.labels]
     new_ids = assign(clustering.labels, records, held_back)
@@ -103,26 +102,24 @@ def resolve_scope(scope: Scope, hard_cap: int = HARD_CAP) -> Resolution:
     return Resolution(
         is_rebuild=scope.is_rebuild,
         assignments=_assignments(records, new_ids, held_back, scope.vanished),
-        changes=_changes(found, links, record_ids, records.previous_ids, new_ids),
-        refused=_refused(links, clustering),
+        changes=_changes(found, scope.links, links, records, new_ids),
+        refused=_refused(scope.links, links, records, clustering),
         cluster_sizes=sizes,
     )
 
 
-def _known_links(links: pa.Table, record_ids: pa.Array) -> pa.Table:
-    """The links with the numbers of their records; a decision may name a record that is gone."""
-    links = links.append_column("left_number", pc.index_in(links["left"], record_ids))
-    links = links.append_column("right_number", pc.index_in(links["right"], record_ids))
-    return links.filter(
-        pc.and_(pc.is_valid(links["left_number"]), pc.is_valid(links["right_number"]))
-    )
+def _rows_by_number(numbers: pa.ChunkedArray) -> IntArray:
+    """Where in the table the record of each number is."""
+    rows = np.empty(len(numbers), dtype=np.int64)
+    rows[_numpy(numbers)] = np.arange(len(numbers))
+    return rows
 
 
-def _links(links: pa.Table, record_ids: pa.Array) -> Links:
+def _links(links: pa.Table, rows: IntArray) -> Links:
     tier = _numpy(links["tier"]).astype(np.float64)
     return Links(
-        left=_numpy(links["left_number"]).astype(np.int64),
-        right=_numpy(links["right_number"]).astype(np.int64),
+        left=rows[_numpy(links["left"])],
+        right=rows[_numpy(links["right"])],
         # Tiers are whole numbers and scores lie between 0 and 1.
         weakness=tier - _numpy(links["score"]).astype(np.float64) / 2,
         first_seen=_microseconds(links["first_seen"]),
@@ -130,38 +127,29 @@ def _links(links: pa.Table, record_ids: pa.Array) -> Links:
     )
 
 
-def _constraints(scope: Scope, record_ids: pa.Array) -> Constraints:
+def _constraints(scope: Scope, rows: IntArray) -> Constraints:
     names, name_keys = _codes(scope.records["name"])
     birth_dates, birth_date_texts = _codes(scope.records["birth_date"])
-    cannot_link = np.column_stack(
-        [
-            pc.fill_null(pc.index_in(scope.cannot_link[side], record_ids), -1).to_numpy()
-            for side in ("left", "right")
-        ]
-    ).astype(np.int64)
+    sides = [rows[_numpy(scope.cannot_link[side])] for side in ("left", "right")]
     return Constraints(
         names=names,
         name_keys=name_keys,
         birth_dates=birth_dates,
         birth_date_texts=birth_date_texts,
-        limited=_limited(scope.limited, record_ids),
-        cannot_link=cannot_link[(cannot_link >= 0).all(axis=1)],
+        limited=_limited(scope.limited, rows),
+        cannot_link=np.column_stack(sides),
     )
 
 
-def _limited(rows: pa.Table, record_ids: pa.Array) -> list[Limited]:
-    found = []
-    for identifier_type in sorted(pc.unique(rows["identifier_type"]).to_pylist()):
-        of_type = rows.filter(pc.equal(rows["identifier_type"], identifier_type))
-        values, _ = _codes(of_type["identifier_value"])
-        found.append(
-            Limited(
-                records=_numpy(pc.index_in(of_type["record_id"], record_ids)).astype(np.int64),
-                values=values,
-                maximum=of_type["max_per_customer"][0].as_py(),
-            )
-        )
-    return found
+def _limited(table: pa.Table, rows: IntArray) -> list[Limited]:
+    types, type_names = _codes(table["identifier_type"])
+    values, _ = _codes(table["identifier_value"])
+    records = rows[_numpy(table["number"])]
+    maximum = _numpy(table["max_per_customer"])
+    return [
+        Limited(records=records[of_type], values=values[of_type], maximum=int(maximum[of_type][0]))
+        for of_type in (types == code for code in range(len(type_names)))
+    ]
 
 
 def _assignments(
@@ -183,66 +171,53 @@ def _assignments(
 
 
 def _changes(
-    found: list[Change],
-    links: pa.Table,
-    record_ids: pa.Array,
-    previous_ids: pa.Array,
-    new_ids: pa.Array,
+    found: list[Change], table: pa.Table, links: Links, records: Records, new_ids: pa.Array
 ) -> pa.Table:
-    causes = _causes(links, record_ids, previous_ids, new_ids) if found else {}
-    nothing = (None, None, None)
-    rows = [
-        (
-            change.event,
-            change.customer_id,
-            change.other_customer_id,
-            *(
-                causes.get(change.other_customer_id, nothing)
-                if change.event in ("merge", "rename")
-                else nothing
-            ),
-        )
-        for change in found
-    ]
+    causes = _causes(table, links, records, new_ids) if found else {}
+    rows = []
+    for change in found:
+        ended = change.other_customer_id if change.event in ("merge", "rename") else None
+        cause = causes.get(ended, (None, None, None))
+        rows.append((change.event, change.customer_id, change.other_customer_id, *cause))
     names = [column.name for column in CHANGES.columns]
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(names)
     return pa.table(
-        {name: pa.array(column, pa.string()) for name, column in zip(names, columns, strict=True)}
+        [pa.array(column, pa.string()) for column in columns],
+        names=names,
     )
 
 
 def _causes(
-    links: pa.Table, record_ids: pa.Array, previous_ids: pa.Array, new_ids: pa.Array
+    table: pa.Table, links: Links, records: Records, new_ids: pa.Array
 ) -> dict[str | None, tuple[str, str, str]]:
     """Per id that ended: the other record, rule and version of the newest link out of it."""
-    left, right = links["left_number"], links["right_number"]
-    crossing = pc.and_(
-        pc.equal(new_ids.take(left), new_ids.take(right)),
-        pc.fill_null(pc.not_equal(previous_ids.take(left), previous_ids.take(right)), True),
-    )
-    chosen = links.filter(pc.fill_null(crossing, False)).sort_by(
-        [("first_seen", "ascending"), ("left", "ascending"), ("right", "ascending")]
-    )
-    previous_left = previous_ids.take(chosen["left_number"].combine_chunks()).to_pylist()
-    previous_right = previous_ids.take(chosen["right_number"].combine_chunks()).to_pylist()
+    moved = pc.fill_null(pc.not_equal(records.previous_ids, new_ids), False)
+    moved = moved.to_numpy(zero_copy_only=False)
+    near = np.flatnonzero(moved[links.left] | moved[links.right])
+    near = near[np.argsort(links.first_seen[near], kind="stable")]
     causes: dict[str | None, tuple[str, str, str]] = {}
-    for link, old_left, old_right in zip(
-        chosen.select(["left", "right", "rule", "rule_version"]).to_pylist(),
-        previous_left,
-        previous_right,
-        strict=True,
+    of_links = [
+        array.take(pa.array(side)).to_pylist()
+        for array in (records.record_ids, records.previous_ids, new_ids)
+        for side in (links.left[near], links.right[near])
+    ]
+    rules = table.select(["rule", "rule_version"]).take(pa.array(near)).to_pydict().values()
+    for left, right, old_left, old_right, new_left, new_right, rule, version in zip(
+        *of_links, *rules, strict=True
     ):
-        causes[old_left] = (link["right"], link["rule"], link["rule_version"])
-        causes[old_right] = (link["left"], link["rule"], link["rule_version"])
+        if new_left == new_right and old_left != old_right:
+            causes[old_left] = (right, rule, version)
+            causes[old_right] = (left, rule, version)
     return causes
 
 
-def _refused(links: pa.Table, clustering: Clustering) -> pa.Table:
-    rows = links.take(pa.array(clustering.refused))
+def _refused(table: pa.Table, links: Links, records: Records, clustering: Clustering) -> pa.Table:
+    refused = clustering.refused
+    rows = table.take(pa.array(refused))
     return pa.table(
         {
-            "left_record_id": rows["left"],
-            "right_record_id": rows["right"],
+            "left_record_id": records.record_ids.take(pa.array(links.left[refused])),
+            "right_record_id": records.record_ids.take(pa.array(links.right[refused])),
             "reason": pa.array(clustering.reasons, pa.string()),
             "rule": rows["rule"],
             "rule_version": rows["rule_version"],

@@ -10,30 +10,29 @@ Here: reading. Not here: clustering (`clusters.py`), ids (`stable_ids.py`), writ
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from cdp_assets.identity.clusters import components
 from cdp_assets.identity.stable_ids import customer_id
 from cdp_assets.identity.tables import ASSIGNMENTS, DECISIONS, MAP, REFUSED_MERGES
-from cdp_assets.resources.warehouse import Warehouse
+from cdp_assets.resources.warehouse import Statements, Warehouse
 
 
 @dataclass(frozen=True)
 class Scope:
-    """The input of one resolution, as Arrow tables.
+    """The input of one resolution, as Arrow tables. Records are numbered 0..n-1, without gaps.
 
     Attributes:
         is_rebuild: every record is in it.
-        records: record_id, is_device, first_seen (microseconds), name, birth_date (ISO text),
-            previous_id; one row per record that exists.
+        records: number, record_id, is_device, first_seen, name, birth_date (ISO text),
+            previous_id; one row per record that exists, in any order.
         vanished: record_id, previous_id of records that exist no longer.
-        links: left, right, tier, score, first_seen, rule, rule_version; record ids.
-        limited: record_id, identifier_type, identifier_value, max_per_customer.
-        cannot_link: left, right; record ids.
+        links: left, right (numbers), tier, score, first_seen, rule, rule_version.
+        limited: number, identifier_type, identifier_value, max_per_customer.
+        cannot_link: left, right (numbers).
     """
 
     is_rebuild: bool
@@ -46,66 +45,76 @@ class Scope:
 
 def read_scope(warehouse: Warehouse) -> Scope:
     """Read what this run has to look at."""
-    warehouse.execute(
-        *(table.create_if_missing for table in (MAP, REFUSED_MERGES, DECISIONS, ASSIGNMENTS))
-    )
-    is_rebuild = _is_rebuild(warehouse)
-    inputs = {} if is_rebuild else {"affected": _affected(warehouse)}
-
-    def read(sql: str) -> pa.Table:
-        return warehouse.query(sql, inputs)
-
-    return Scope(
-        is_rebuild=is_rebuild,
-        records=read(_RECORDS + _only(inputs, "records.record_id")),
-        vanished=read(_VANISHED + _only(inputs, "previous.record_id")),
-        links=read(_LINKS + _only(inputs, "left_record_id") + " union all " + _MUST_LINKS),
-        limited=read(_LIMITED + _only(inputs, "identifiers.record_id")),
-        cannot_link=read(_CANNOT_LINKS),
-    )
+    tables = (MAP, REFUSED_MERGES, DECISIONS, ASSIGNMENTS)
+    with warehouse.session() as session:
+        session.execute(*(table.create_if_missing for table in tables))
+        is_rebuild = _is_rebuild(session)
+        affected = {} if is_rebuild else {"affected": _affected(session)}
+        session.execute(
+            _NUMBER_RECORDS + _only(affected, "records.record_id"),
+            inputs=affected,
+        )
+        return Scope(
+            is_rebuild=is_rebuild,
+            records=session.query("select * from scope_records"),
+            vanished=session.query(_VANISHED + _only(affected, "previous.record_id"), affected),
+            links=session.query(_LINKS),
+            limited=session.query(_LIMITED),
+            cannot_link=session.query(_CANNOT_LINKS),
+        )
 
 
 # A rebuild of the models is one of the clusters; and without a map there is nothing to add to.
-def _is_rebuild(warehouse: Warehouse) -> bool:
-    rows = warehouse.query(
+def _is_rebuild(session: Statements) -> bool:
+    rows = session.query(
         "select (select count(*) from identity.source_changes where is_rebuild) as rebuilds,"
         f" (select count(*) from (select 1 from {MAP.address} limit 1) as mapped) as mapped"
     ).to_pylist()[0]
     return rows["rebuilds"] > 0 or rows["mapped"] == 0
 
 
-def _affected(warehouse: Warehouse) -> pa.Table:
-    seeds = warehouse.query(_SEEDS)
-    mapped = pc.is_valid(seeds["customer_id"])
-    new_records = seeds["record_id"].filter(pc.invert(mapped)).to_pylist()
+def _affected(session: Statements) -> pa.Table:
+    seeds = session.query(_SEEDS)
     # A record that comes back may find its own id claimed by others in its absence.
-    known = seeds["customer_id"].filter(mapped).to_pylist()
-    customers = pa.array(sorted({*known, *map(customer_id, new_records)}), pa.string())
-    tied = warehouse.query(_TIED_CUSTOMERS)
-    customers = with_tied(customers, tied["left_id"], tied["right_id"])
-    return warehouse.query(
-        _AFFECTED, {"seeds": seeds, "customers": pa.table({"customer_id": customers})}
+    customers = {
+        previous or customer_id(record_id)
+        for record_id, previous in zip(*seeds.to_pydict().values(), strict=True)
+    }
+    ties = session.query(_TIED_CUSTOMERS).to_pydict().values()
+    customers = with_tied(customers, zip(*ties, strict=True))
+    return session.query(
+        _AFFECTED,
+        {
+            "seeds": seeds,
+            "customers": pa.table({"customer_id": pa.array(sorted(customers), pa.string())}),
+        },
     )
 
 
-def with_tied(customers: pa.Array, left: pa.ChunkedArray, right: pa.ChunkedArray) -> pa.Array:
-    """These customers and all that chains of ties (left, right) connect them with."""
-    everyone = pc.unique(pa.chunked_array([customers, *left.chunks, *right.chunks], pa.string()))
-
-    def number(ids: pa.ChunkedArray | pa.Array) -> np.ndarray:
-        return pc.index_in(ids, everyone).to_numpy(zero_copy_only=False).astype(np.int64)
-
-    labels = components(len(everyone), number(left), number(right))
-    chosen = np.isin(labels, labels[number(customers)])
-    return everyone.filter(pa.array(chosen))
+def with_tied(customers: set[str], ties: Iterable[tuple[str, str]]) -> set[str]:
+    """These customers and all those that chains of ties connect them with."""
+    neighbours: dict[str, list[str]] = defaultdict(list)
+    for left, right in ties:
+        neighbours[left].append(right)
+        neighbours[right].append(left)
+    found = set(customers)
+    waiting = [customer for customer in customers if customer in neighbours]
+    while waiting:
+        new = [other for other in neighbours[waiting.pop()] if other not in found]
+        found.update(new)
+        waiting.extend(new)
+    return found
 
 
 def _only(inputs: dict[str, pa.Table], column: str) -> str:
     return f" and {column} in (select record_id from affected)" if inputs else ""
 
 
-_RECORDS = f"""
+# Numbers are smaller than texts, and joining for them once is cheaper than looking texts up.
+_NUMBER_RECORDS = f"""
+    create temporary table scope_records as
     select
+        row_number() over () - 1 as number,
         records.record_id,
         records.record_kind = 'device' as is_device,
         records.first_seen_at as first_seen,
@@ -124,22 +133,6 @@ _VANISHED = f"""
         where records.record_id = previous.record_id
     )"""
 
-_LINKS = """
-    select
-        left_record_id as "left", right_record_id as "right", tier, score,
-        first_seen_at as first_seen, rule, rule_version
-    from identity.identity_edges
-    where true"""
-
-_LIMITED = """
-    select
-        identifiers.record_id, identifiers.identifier_type, identifiers.identifier_value,
-        limits.max_per_customer
-    from identity.identifiers as identifiers
-    inner join identity.identity_limits as limits
-        on identifiers.identifier_type = limits.identifier_type
-    where identifiers.is_current"""
-
 _CURRENT_DECISIONS = f"""
     select decision, left_record_id, right_record_id, decided_at
     from (
@@ -153,18 +146,40 @@ _CURRENT_DECISIONS = f"""
     ) as decisions
     where place = 1"""
 
-_MUST_LINKS = f"""
+# A decision may name a record that is gone; the joins drop it.
+_LINKS = f"""
     select
-        left_record_id as "left", right_record_id as "right",
-        cast(0 as integer) as tier, cast(1 as double) as score, decided_at as first_seen,
-        'decision' as rule, 'human' as rule_version
-    from ({_CURRENT_DECISIONS}) as decisions
-    where decision = 'must_link'"""
+        a.number as "left", b.number as "right", links.tier, links.score, links.first_seen,
+        links.rule, links.rule_version
+    from (
+        select
+            left_record_id, right_record_id, cast(tier as integer) as tier,
+            cast(score as double) as score, first_seen_at as first_seen, rule, rule_version
+        from identity.identity_edges
+        union all
+        select left_record_id, right_record_id, 0, 1, decided_at, 'decision', 'human'
+        from ({_CURRENT_DECISIONS}) as decisions
+        where decision = 'must_link'
+    ) as links
+    inner join scope_records as a on links.left_record_id = a.record_id
+    inner join scope_records as b on links.right_record_id = b.record_id"""
 
 _CANNOT_LINKS = f"""
-    select left_record_id as "left", right_record_id as "right"
+    select a.number as "left", b.number as "right"
     from ({_CURRENT_DECISIONS}) as decisions
-    where decision = 'cannot_link'"""
+    inner join scope_records as a on decisions.left_record_id = a.record_id
+    inner join scope_records as b on decisions.right_record_id = b.record_id
+    where decisions.decision = 'cannot_link'"""
+
+_LIMITED = """
+    select
+        scope_records.number, identifiers.identifier_type, identifiers.identifier_value,
+        limits.max_per_customer
+    from identity.identifiers as identifiers
+    inner join identity.identity_limits as limits
+        on identifiers.identifier_type = limits.identifier_type
+    inner join scope_records on identifiers.record_id = scope_records.record_id
+    where identifiers.is_current"""
 
 # A deleted record follows one of several candidates: which one may change with any of them.
 _SEEDS = f"""

@@ -9,6 +9,9 @@ with most of its surviving records claims the old id, unless that cluster's own 
 Not here: how records come into clusters (`clusters.py`); tables (`resolve.py`, `apply.py`).
 """
 
+# pyarrow makes its compute functions at import, where no type checker sees them.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 import hashlib
@@ -104,52 +107,57 @@ def assign(labels: IntArray, records: Records, held_back: NDArray[np.bool_]) -> 
     """
     if len(labels) == 0:
         return pa.array([], pa.string())
-    record_ids = records.record_ids.take(pa.array(anchors(labels, records))).to_pylist()
-    natural = pa.array([customer_id(record_id) for record_id in record_ids], pa.string())
-    claimed = _claims(labels, records, natural, held_back)
-    if claimed:
-        ids = natural.to_pylist()
-        for label, old in claimed.items():
-            ids[label] = old
-        natural = pa.array(ids, pa.string())
-    new_ids = natural.take(pa.array(labels))
-    return pc.if_else(pa.array(held_back), records.previous_ids, new_ids)
+    anchor_ids = records.record_ids.take(pa.array(anchors(labels, records))).to_pylist()
+    own_ids = pa.array([customer_id(record_id) for record_id in anchor_ids], pa.string())
+    new_ids = own_ids.take(pa.array(labels))
+    new_ids = pc.if_else(pa.array(held_back), records.previous_ids, new_ids)
+    moved = np.flatnonzero(_differ(records.previous_ids, new_ids))
+    claims = _claims(labels, records, own_ids, new_ids, moved) if len(moved) else {}
+    if not claims:
+        return new_ids
+    claimed = pa.array([claims.get(label) for label in labels.tolist()], pa.string())
+    return pc.coalesce(claimed, new_ids)
+
+
+def _differ(previous: pa.Array, new: pa.Array) -> NDArray[np.bool_]:
+    """Whether a record had an id and would have another."""
+    return pc.fill_null(pc.not_equal(previous, new), False).to_numpy(zero_copy_only=False)
 
 
 def _claims(
-    labels: IntArray, records: Records, natural: pa.Array, held_back: NDArray[np.bool_]
+    labels: IntArray, records: Records, own_ids: pa.Array, new_ids: pa.Array, moved: IntArray
 ) -> dict[int, str]:
     """Clusters that take over an id whose anchor has vanished."""
-    encoded = records.previous_ids.dictionary_encode()
-    known = encoded.dictionary
-    kept = pc.unique(records.previous_ids.filter(pa.array(held_back)))
-    is_orphan = pc.invert(pc.or_(pc.is_in(known, natural), pc.is_in(known, kept)))
-    if not pc.any(is_orphan).as_py():
-        return {}
-    orphaned = pc.fill_null(is_orphan.take(encoded.indices), False)
-    survivors = np.flatnonzero(orphaned.to_numpy(zero_copy_only=False))
-    overlaps: dict[str, dict[int, int]] = {}
+    left_behind = pc.unique(records.previous_ids.take(pa.array(moved)))
+    ended = set(left_behind.to_pylist()) - _present(new_ids, left_behind)
+    overlaps: dict[str, Counter[int]] = {}
     anchored: set[str] = set()
     for old, record_id, label in zip(
-        _texts(records.previous_ids, survivors),
-        _texts(records.record_ids, survivors),
-        labels[survivors].tolist(),
+        _texts(records.previous_ids, moved),
+        _texts(records.record_ids, moved),
+        labels[moved].tolist(),
         strict=True,
     ):
-        of_old = overlaps.setdefault(old, {})
-        of_old[label] = of_old.get(label, 0) + 1
-        if customer_id(record_id) == old:
-            anchored.add(old)
-    in_use = pc.is_in(natural, known).to_numpy(zero_copy_only=False)
+        if old in ended:
+            overlaps.setdefault(old, Counter())[label] += 1
+            if customer_id(record_id) == old:
+                anchored.add(old)
+    candidates = pa.array(sorted({label for of_old in overlaps.values() for label in of_old}))
+    in_use = _present(records.previous_ids, own_ids.take(candidates)) if len(candidates) else set()
     claims: dict[int, tuple[int, str]] = {}
     for old in overlaps.keys() - anchored:
         # Most of the surviving records; ties go to the lesser of the clusters' own ids.
-        label, overlap = min(
-            overlaps[old].items(), key=lambda item: (-item[1], natural[item[0]].as_py())
+        overlap, own, label = min(
+            (-count, own_ids[label].as_py(), label) for label, count in overlaps[old].items()
         )
-        if not in_use[label]:
-            claims[label] = min(claims.get(label, (0, "")), (-overlap, old))
+        if own not in in_use:
+            claims[label] = min(claims.get(label, (0, "")), (overlap, old))
     return {label: old for label, (_, old) in claims.items()}
+
+
+def _present(ids: pa.Array | pa.ChunkedArray, wanted: pa.Array) -> set[str]:
+    """Which of the wanted ids occur among the ids."""
+    return set(pc.unique(ids.filter(pc.is_in(ids, wanted))).to_pylist())
 
 
 def changes(records: Records, new_ids: pa.Array, vanished_ids: pa.ChunkedArray) -> list[Change]:
@@ -160,17 +168,27 @@ def changes(records: Records, new_ids: pa.Array, vanished_ids: pa.ChunkedArray) 
         new_ids: the result of `assign`.
         vanished_ids: previous ids of records that are gone from the data.
     """
-    before = pc.unique(pa.chunked_array([records.previous_ids, *vanished_ids.chunks], pa.string()))
-    is_gone = pc.and_(pc.is_valid(before), pc.invert(pc.is_in(before, new_ids)))
-    gone = set(before.filter(is_gone).to_pylist())
-    heirs = _heirs(records, new_ids, gone)
+    moved = pa.array(_differ(records.previous_ids, new_ids))
+    left_behind = pc.unique(
+        pa.chunked_array([records.previous_ids.filter(moved), *vanished_ids.chunks], pa.string())
+    )
+    if len(left_behind) == 0:
+        return []
+    gone = set(left_behind.to_pylist()) - _present(new_ids, left_behind)
+    moves = list(
+        zip(
+            records.previous_ids.filter(moved).to_pylist(),
+            records.record_ids.filter(moved).to_pylist(),
+            new_ids.filter(moved).to_pylist(),
+            strict=True,
+        )
+    )
+    heirs = _heirs(moves, gone)
+    flows = {(old, new) for old, _, new in moves}
     found = [Change("retire", old, None) for old in sorted(gone - heirs.keys())]
-    moved = pc.fill_null(pc.not_equal(records.previous_ids, new_ids), False)
-    flows = sorted(_flows(records.previous_ids.filter(moved), new_ids.filter(moved)))
     feeders = Counter(new for old, new in flows if heirs.get(old) == new)
-    targets = pa.array(feeders.keys(), pa.string())
-    lived = set(targets.filter(pc.is_in(targets, before)).to_pylist())
-    for old, new in flows:
+    lived = _present(records.previous_ids, pa.array(feeders.keys(), pa.string()))
+    for old, new in sorted(flows):
         if heirs.get(old) != new:
             found.append(Change("split", new, old))
         else:
@@ -203,30 +221,20 @@ def close_redirects(known: dict[str, str], found: list[Change], living: set[str]
     return closed
 
 
-def _flows(previous: pa.Array, new: pa.Array) -> set[tuple[str, str]]:
-    pairs = pa.table({"previous": previous, "new": new}).group_by(["previous", "new"])
-    rows = pairs.aggregate([])
-    return set(zip(rows["previous"].to_pylist(), rows["new"].to_pylist(), strict=True))
+def _heirs(moves: list[tuple[str, str, str]], gone: set[str]) -> dict[str, str]:
+    """For ids that end: where their anchor went, or else most of their records.
 
-
-def _heirs(records: Records, new_ids: pa.Array, gone: set[str]) -> dict[str, str]:
-    """For ids that end: where their anchor went, or else most of their records."""
-    if not gone:
-        return {}
-    mask = pc.is_in(records.previous_ids, pa.array(sorted(gone), pa.string()))
-    rows = zip(
-        records.previous_ids.filter(mask).to_pylist(),
-        new_ids.filter(mask).to_pylist(),
-        records.record_ids.filter(mask).to_pylist(),
-        strict=True,
-    )
-    counts: dict[str, dict[str, int]] = {}
+    Args:
+        moves: previous id, record id and new id of each record that moves.
+        gone: ids that no record has any more.
+    """
     heirs: dict[str, str] = {}
-    for old, new, record_id in rows:
-        of_old = counts.setdefault(old, {})
-        of_old[new] = of_old.get(new, 0) + 1
-        if customer_id(record_id) == old:
-            heirs[old] = new
+    counts: dict[str, Counter[str]] = {}
+    for old, record_id, new in moves:
+        if old in gone:
+            counts.setdefault(old, Counter())[new] += 1
+            if customer_id(record_id) == old:
+                heirs[old] = new
     for old, of_old in counts.items():
         heirs.setdefault(old, min(of_old, key=lambda new: (-of_old[new], new)))
     return heirs

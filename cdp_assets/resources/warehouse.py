@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -24,8 +24,8 @@ class NothingPublishedError(PlatformError):
     """There is no published version to read."""
 
 
-class Warehouse(Protocol):
-    """What a Python stage may ask of a warehouse, whichever engine it is."""
+class Statements(Protocol):
+    """Where statements run."""
 
     def query(self, sql: str, inputs: Mapping[str, pa.Table] | None = None) -> pa.Table:
         """Run one SELECT and return its rows as Arrow; it may read `inputs` by name."""
@@ -36,6 +36,14 @@ class Warehouse(Protocol):
 
         They may read `inputs` by name, as if these were tables.
         """
+        ...
+
+
+class Warehouse(Statements, Protocol):
+    """What a Python stage may ask of a warehouse, whichever engine it is."""
+
+    def session(self) -> AbstractContextManager[Statements]:
+        """Run several statements in one place: temporary tables last until the block ends."""
         ...
 
     def replace_table(self, layer: str, name: str, rows: pa.Table) -> None:
@@ -79,21 +87,24 @@ class DuckDBWarehouse:
                 connection.execute(f"create schema if not exists {layer}")
             yield connection
 
+    @contextmanager
+    def session(self) -> Iterator[Statements]:
+        """Run several statements in one place: temporary tables last until the block ends."""
+        with self.connect() as connection:
+            yield _DuckDBSession(connection)
+
     def query(self, sql: str, inputs: Mapping[str, pa.Table] | None = None) -> pa.Table:
         """Run one SELECT and return its rows as Arrow; it may read `inputs` by name."""
-        with self.connect() as connection:
-            _register(connection, inputs)
-            return connection.sql(sql).to_arrow_table()
+        with self.session() as session:
+            return session.query(sql, inputs)
 
     def execute(self, *statements: str, inputs: Mapping[str, pa.Table] | None = None) -> None:
         """Run statements as one transaction: all of them take effect, or none.
 
         They may read `inputs` by name, as if these were tables.
         """
-        with self.connect() as connection, _transaction(connection):
-            _register(connection, inputs)
-            for statement in statements:
-                connection.execute(statement)
+        with self.session() as session:
+            session.execute(*statements, inputs=inputs)
 
     def replace_table(self, layer: str, name: str, rows: pa.Table) -> None:
         """Make `layer.name` hold exactly `rows`; readers see the old table or the new one."""
@@ -139,9 +150,25 @@ class DuckDBWarehouse:
             yield connection
 
 
-def _register(connection: duckdb.DuckDBPyConnection, inputs: Mapping[str, pa.Table] | None) -> None:
-    for name, rows in (inputs or {}).items():
-        connection.register(name, rows)
+class _DuckDBSession:
+    """Statements on one open connection."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+
+    def query(self, sql: str, inputs: Mapping[str, pa.Table] | None = None) -> pa.Table:
+        self._register(inputs)
+        return self._connection.sql(sql).to_arrow_table()
+
+    def execute(self, *statements: str, inputs: Mapping[str, pa.Table] | None = None) -> None:
+        self._register(inputs)
+        with _transaction(self._connection):
+            for statement in statements:
+                self._connection.execute(statement)
+
+    def _register(self, inputs: Mapping[str, pa.Table] | None) -> None:
+        for name, rows in (inputs or {}).items():
+            self._connection.register(name, rows)
 
 
 @contextmanager

@@ -14,20 +14,6 @@
 {% endmacro %}
 
 
-{# Aggregate: `value` of the row with the greatest (`at`, `value`). #}
-{% macro newest(value, at) %}
-    {{- return(adapter.dispatch('newest', 'cdp')(value, at)) -}}
-{% endmacro %}
-
-{% macro default__newest(value, at) %}
-    {{- return("arg_max(" ~ value ~ ", (" ~ at ~ ", " ~ value ~ "))") -}}
-{% endmacro %}
-
-{% macro athena__newest(value, at) %}
-    {{- return("max_by(" ~ value ~ ", (" ~ at ~ ", " ~ value ~ "))") -}}
-{% endmacro %}
-
-
 {# A flat JSON object as text from a mapping of member name to expression; NULL members stay. #}
 {% macro json_text(members) %}
     {{- return(adapter.dispatch('json_text', 'cdp')(members)) -}}

@@ -24,3 +24,9 @@
 
 {# The version of the rules behind every edge: raise it with any change of identity's SQL or seeds. #}
 {% macro identity_rule_version() %}{{ return('1') }}{% endmacro %}
+
+
+{# Birth dates that forms fill in by themselves: they tell nobody apart. #}
+{% macro placeholder_birth_dates() -%}
+    '1900-01-01', '1901-01-01', '1970-01-01', '2000-01-01'
+{%- endmacro %}

@@ -32,3 +32,17 @@
 
 {# A text without outer white space; NULL where nothing is left. #}
 {% macro trimmed(text) %}{{- return("nullif(trim(" ~ text ~ "), '')") -}}{% endmacro %}
+
+
+{# Aggregate over `record_attributes`: the value of an attribute that was seen last; of two seen at
+   the same time the greater. Text of eighteen digits compares like the number, and one plain
+   max() is five times as fast as the engines' own aggregates over a pair. #}
+{% macro newest_value(attribute, column) -%}
+    substr(max(
+        case
+            when attribute = '{{ attribute }}'
+                then cast(100000000000000000 + {{ epoch_micros('last_seen_at') }} as varchar)
+                    || {{ column }}
+        end
+    ), 19)
+{%- endmacro %}
