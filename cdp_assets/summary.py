@@ -22,13 +22,12 @@ from cdp_assets.sources.contracts import load_contracts
 def print_summary(settings: Settings) -> None:
     """Print where every record went, who was found, how well, and one profile explained."""
     with build_warehouse(settings).read_published() as connection:
-        sections = [
-            _sources(connection),
-            _profiles(connection),
-            _quality(connection, settings),
-            _one_profile(connection),
+        lines = [
+            *_sources(connection),
+            *_profiles(connection),
+            *_quality(connection, settings),
+            *_one_profile(connection),
         ]
-    lines = [line for section in sections for line in section]
     lines += ["", "Open the UI with `make dev` (lineage, runs, checks): http://127.0.0.1:3000"]
     sys.stdout.write("\n".join(lines) + "\n")
 
