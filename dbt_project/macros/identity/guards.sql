@@ -17,9 +17,9 @@
 {%- endmacro %}
 
 
-{# Days between anonymous visits and a login on the same device within which they are one person's.
-   Valid 1 to 730: devices are sold and passed on; a quarter is the usual length of a campaign. #}
-{% macro device_window_days() %}{{ return(90) }}{% endmacro %}
+{# How far anonymous visits may lie from a login on the same device and still be that person's.
+   Valid 1 to 730 days: devices are sold and passed on; a quarter is the usual campaign. #}
+{% macro device_window() %}{{- return("interval '90' day") -}}{% endmacro %}
 
 
 {# The version of the rules behind every edge: raise it with any change of identity's SQL or seeds. #}

@@ -91,7 +91,15 @@ persons as (
         min(first_seen_at) as first_seen_at,
         count(*) as record_count
     from contested
-    group by 1, 2, 3, 4, 5, 6, 7, 8
+    group by
+        identifier_type,
+        identifier_value,
+        rule,
+        tier,
+        score,
+        name_key,
+        birth_date,
+        deleted_record_id
 ),
 
 -- From the best described person to the least: each may only join one that comes before it, so
@@ -127,7 +135,7 @@ options as (
         on
             person.identifier_type = other.identifier_type
             and person.identifier_value = other.identifier_value
-            and other.place < person.place
+            and person.place > other.place
     where
         other.deleted_record_id is null
         and {{ compatible_names('person.name_key', 'other.name_key') }}
@@ -151,7 +159,11 @@ choices as (
             options.identifier_type = best.identifier_type
             and options.identifier_value = best.identifier_value
             and options.best_place = best.place
-    group by 1, 2, 3, 4
+    group by
+        options.identifier_type,
+        options.identifier_value,
+        options.place,
+        options.best_place
 ),
 
 person_edges as (
@@ -182,7 +194,7 @@ person_edges as (
         on
             person.identifier_type = leader.identifier_type
             and person.identifier_value = leader.identifier_value
-            and coalesce(choices.best_place, 1) = leader.place
+            and leader.place = coalesce(choices.best_place, 1)
     where person.place > 1 and leader.deleted_record_id is null
 ),
 
@@ -238,8 +250,8 @@ device_edges as (
             when shared.is_suppressed then 'blocked_identifier'
             when owners.owner_count > 1 then 'ambiguous_device'
             when
-                devices.last_seen_at < {{ dbt.dateadd('day', -device_window_days(), 'owners.first_login_at') }}
-                or devices.first_seen_at > {{ dbt.dateadd('day', device_window_days(), 'owners.last_login_at') }}
+                devices.last_seen_at < owners.first_login_at - {{ device_window() }}
+                or devices.first_seen_at > owners.last_login_at + {{ device_window() }}
                 then 'outside_login_window'
         end as reason
     from shared_identifiers as shared
