@@ -15,38 +15,18 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import yaml
 from dbt.cli.main import dbtRunner
 from dbt.contracts.graph.manifest import Manifest
 
-from cdp_assets.settings import DBT_PROJECT_DIR, PROJECT_ROOT
+from cdp_assets.naming import LAYERS
+from cdp_assets.settings import DBT_PROJECT_DIR
+from cdp_assets.sources.contracts import load_contracts
+from cdp_assets.sources.tables import raw_schema
 
 CONTRACTS = {
-    path.stem: yaml.safe_load(path.read_text())
-    for path in sorted((PROJECT_ROOT / "cdp_assets/sources/contracts").glob("*.yaml"))
+    f"{contract.source}__{contract.entity}": contract for contract in load_contracts().values()
 }
-LAYERS = ("sources", "cleansed", "identity", "profile")
 Row = Mapping[str, Any]
-
-
-def raw_schema(entity: str) -> pa.Schema:
-    """Columns of a raw file: contract columns, derived ones, lineage (dt is in the path)."""
-    columns = [(column["name"], column["type"]) for column in CONTRACTS[entity]["columns"]]
-    return pa.schema(
-        [(name, pa.string()) for name, _ in columns]
-        + [(f"{name}_utc", pa.timestamp("us")) for name, kind in columns if kind == "timestamp"]
-        + [(f"{name}_e164", pa.string()) for name, kind in columns if kind == "phone"]
-        + [
-            ("_extra", pa.string()),
-            ("_row_hash", pa.string()),
-            ("_object_key", pa.string()),
-            ("_object_version", pa.string()),
-            ("_line", pa.int64()),
-            ("_load_id", pa.int64()),
-            ("_loaded_at", pa.timestamp("us")),
-            ("_contract_version", pa.int32()),
-        ]
-    )
 
 
 @dataclass
@@ -59,28 +39,29 @@ class RawLake:
     def deliver(self, entity: str, rows: Sequence[Row], dt: str = "2025-03-01") -> None:
         """Write one object with these rows; time stamps are text like 2025-03-01T10:00:00Z."""
         self.loads += 1
-        source, name = CONTRACTS[entity]["source"], CONTRACTS[entity]["entity"]
+        contract = CONTRACTS[entity]
         content = repr((entity, dt, [sorted(row.items()) for row in rows]))
         # The key follows from the content: the same object keeps its key in any order of arrival.
-        key = f"landing/{source}/{name}/dt={dt}/{hashlib.sha1(content.encode()).hexdigest()}"
-        folder = self.root / "raw" / source / name / f"dt={dt}"
+        name = hashlib.sha1(content.encode(), usedforsecurity=False).hexdigest()
+        key = f"landing/{contract.source}/{contract.entity}/dt={dt}/{name}"
+        folder = self.root / "raw" / contract.source / contract.entity / f"dt={dt}"
         folder.mkdir(parents=True, exist_ok=True)
         filled = [self._fill(entity, row, key, line) for line, row in enumerate(rows, start=1)]
-        table = pa.Table.from_pylist(filled, raw_schema(entity))
+        table = pa.Table.from_pylist(filled, raw_schema(contract))
         pq.write_table(table, folder / f"{self.loads:06d}.parquet")
 
     def _fill(self, entity: str, row: Row, key: str, line: int) -> dict[str, Any]:
-        names = [column["name"] for column in CONTRACTS[entity]["columns"]]
+        columns = CONTRACTS[entity].columns
         times = {
-            f"{column['name']}_utc": _utc(row[column["name"]])
-            for column in CONTRACTS[entity]["columns"]
-            if column["type"] == "timestamp" and row.get(column["name"])
+            column.derived_name: _utc(row[column.name])
+            for column in columns
+            if column.type == "timestamp" and column.derived_name and row.get(column.name)
         }
-        text = "\x1f".join(str(row.get(name)) for name in names)
+        text = "\x1f".join(str(row.get(column.name)) for column in columns)
         return {
             **row,
             **times,
-            "_row_hash": hashlib.md5(text.encode()).hexdigest(),
+            "_row_hash": hashlib.md5(text.encode(), usedforsecurity=False).hexdigest(),
             "_object_key": key,
             "_object_version": "1",
             "_line": line,
@@ -127,11 +108,11 @@ class Platform:
         """Run dbt on this warehouse; the raw views see every delivery so far."""
         with self.connect() as connection:
             for entity, contract in CONTRACTS.items():
-                folder = self.lake.root / "raw" / contract["source"] / contract["entity"]
+                folder = self.lake.root / "raw" / contract.source / contract.entity
                 empty = folder / "dt=1970-01-01" / "empty.parquet"
                 if not empty.exists():
                     empty.parent.mkdir(parents=True)
-                    pq.write_table(raw_schema(entity).empty_table(), empty)
+                    pq.write_table(raw_schema(contract).empty_table(), empty)
                 connection.execute(
                     f"create or replace view sources.raw_{entity} as select * from "
                     f"read_parquet('{folder}/*/*.parquet', hive_partitioning = true)"

@@ -1,0 +1,160 @@
+"""Laws of the dbt project that its text and manifest can show, and its SQL for Athena."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlglot
+from dbt.contracts.graph.manifest import Manifest
+from dbt.contracts.graph.nodes import ModelNode
+from sqlglot import exp
+
+from cdp_assets.settings import DBT_PROJECT_DIR
+from cdp_assets.sources.tables import raw_schema
+
+from .conftest import CONTRACTS
+
+MODELS = sorted((DBT_PROJECT_DIR / "models").rglob("*.sql"))
+OWN_MACROS = [
+    path
+    for path in sorted((DBT_PROJECT_DIR / "macros").rglob("*.sql"))
+    if "engine" not in path.relative_to(DBT_PROJECT_DIR).parts
+]
+# Spelt differently by the engines, or known to one of them only.
+ENGINE_WORDS = re.compile(
+    r"\b(arg_m(?:ax|in)|array_\w+|date_format|date_trunc|epoch\w*|from_unixtime|json_\w+"
+    r"|levenshtein\w*|list_\w+|m(?:ax|in)_by|md5|nfc_normalize|normalize|regexp_\w+|sha256|slice"
+    r"|strftime|strip_accents|strptime|struct_\w+|to_hex|to_unixtime|to_utf8|unnest|qualify"
+    r"|exclude)\s*\(|::|\bgroup by all\b"
+)
+ENGINE_MACROS = {
+    name
+    for path in (DBT_PROJECT_DIR / "macros/engine").glob("*.sql")
+    for name in re.findall(r"macro (\w+)\(", path.read_text())
+}
+# What sqlglot has no class for and Trino knows.
+TRINO_FUNCTIONS = {"normalize", "to_utf8"}
+
+
+def project_models(manifest: Manifest, layer: str) -> dict[str, Any]:
+    return {
+        node.name: node
+        for node in manifest.nodes.values()
+        if node.resource_type == "model" and node.config.schema == layer
+    }
+
+
+def test_no_model_names_a_target() -> None:
+    guilty = [path.name for path in MODELS if re.search(r"\btarget\b", path.read_text())]
+    assert guilty == []
+
+
+@pytest.mark.parametrize("path", MODELS + OWN_MACROS, ids=lambda path: path.stem)
+def test_what_engines_spell_differently_stands_in_macros_engine_alone(path: Path) -> None:
+    code = re.sub(r"\{#.*?#\}|--[^\n]*|'[^']*'", "", path.read_text(), flags=re.DOTALL)
+    found = {match[1] or match[0] for match in ENGINE_WORDS.finditer(code)}
+    assert found - ENGINE_MACROS == set()
+
+
+def test_sources_are_read_in_cleansed_and_what_python_hands_over_in_profile(
+    manifest: Manifest,
+) -> None:
+    read: dict[str, set[str]] = {}
+    for node in manifest.nodes.values():
+        if isinstance(node, ModelNode):
+            names = {".".join(source) for source in node.sources}
+            read.setdefault(str(node.config.schema), set()).update(names)
+    read = {layer: names for layer, names in read.items() if names}
+    assert read.pop("cleansed") == {f"sources.raw_{entity}" for entity in CONTRACTS}
+    assert read == {"profile": {"identity.customer_map", "identity.touched_customers"}}
+
+
+@pytest.mark.parametrize("entity", CONTRACTS)
+def test_a_source_table_declares_what_its_contract_says(manifest: Manifest, entity: str) -> None:
+    source = manifest.sources[f"source.cdp.sources.raw_{entity}"]
+    contract = CONTRACTS[entity]
+    assert list(source.columns) == [*raw_schema(contract).names, "dt"]
+    assert source.description == contract.description
+    for column, pii in contract.pii.items():
+        if not column.endswith("_utc"):
+            assert source.columns[column].meta.get("pii", "none") == pii, column
+
+
+@pytest.mark.parametrize("layer", ["cleansed", "profile"])
+def test_every_model_has_a_grain_a_contract_and_described_columns(
+    manifest: Manifest, layer: str
+) -> None:
+    for name, node in project_models(manifest, layer).items():
+        assert node.description.startswith("One row per "), name
+        assert node.contract.enforced or node.config.materialized == "view", name
+        for column in node.columns.values():
+            assert column.description, f"{name}.{column.name}"
+            assert column.data_type, f"{name}.{column.name}"
+
+
+@pytest.mark.parametrize("entity", CONTRACTS)
+def test_a_cleansed_table_keeps_every_contract_column_with_its_class_of_personal_data(
+    manifest: Manifest, entity: str
+) -> None:
+    columns = project_models(manifest, "cleansed")[f"clean_{entity}"].columns
+    for column in CONTRACTS[entity].columns:
+        assert columns[column.name].meta.get("pii", "none") == column.pii, column.name
+
+
+@pytest.fixture(scope="module")
+def athena_sql(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Compiled SQL of every model for Athena, made without network, credentials or cache."""
+    target = tmp_path_factory.mktemp("aws")
+    done = subprocess.run(
+        [
+            "env",
+            "AWS_ACCESS_KEY_ID=none",
+            "AWS_SECRET_ACCESS_KEY=none",
+            "CDP_LAKE_URL=s3://bucket/tenant",
+            "CDP_TENANT=acme",
+            f"DBT_TARGET_PATH={target}",
+            f"DBT_LOG_PATH={target / 'logs'}",
+            str(Path(sys.executable).parent / "dbt"),
+            *["compile", "--target", "aws", "--no-introspect", "--no-populate-cache"],
+            *["--project-dir", str(DBT_PROJECT_DIR), "--profiles-dir", str(DBT_PROJECT_DIR)],
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return {
+        path.stem: path.read_text()
+        for path in target.glob("compiled/cdp/models/**/*.sql")
+        if path.parent.suffix != ".yml"
+    }
+
+
+def test_every_model_compiles_for_athena_without_a_network(athena_sql: dict[str, str]) -> None:
+    assert {path.stem for path in MODELS} <= athena_sql.keys()
+
+
+def test_the_athena_sql_is_trino_and_calls_no_function_of_another_engine(
+    athena_sql: dict[str, str],
+) -> None:
+    for name, sql in athena_sql.items():
+        for statement in sqlglot.parse(sql, dialect="trino"):
+            assert statement is not None, name
+            called = {function.name.lower() for function in statement.find_all(exp.Anonymous)}
+            assert called <= TRINO_FUNCTIONS, name
+
+
+def test_a_tenant_on_athena_has_databases_of_its_own(athena_sql: dict[str, str]) -> None:
+    databases = {
+        table.db
+        for table in sqlglot.parse_one(athena_sql["customer_profiles"], dialect="trino").find_all(
+            exp.Table
+        )
+        if table.db
+    }
+    assert databases == {"acme_cleansed", "acme_identity", "acme_profile"}

@@ -2,10 +2,10 @@
 
 {# A WHERE clause on customer_id: on an ordinary run the touched customers, else all of them. #}
 {% macro of_customers_to_write() -%}
+    {#- Named outside the condition, so that dbt knows the dependency when it parses. -#}
+    {%- set touched_customers = source('identity', 'touched_customers') -%}
     {%- if is_incremental() -%}
-        where customer_id in (
-            select customer_id from {{ source('identity', 'touched_customers') }}
-        )
+        where customer_id in (select customer_id from {{ touched_customers }})
     {%- endif -%}
 {%- endmacro %}
 
