@@ -64,7 +64,7 @@ def _spec(table: IdentityTable, deps: list[dg.AssetKey]) -> dict[str, Any]:
 )
 def identity_decisions(
     warehouse: dg.ResourceParam[Warehouse], store: dg.ResourceParam[ObjectStore]
-) -> dg.MaterializeResult[None]:
+) -> dg.MaterializeResult:
     """Read the decision files of the lake and keep them."""
     return dg.MaterializeResult(metadata={"dagster/row_count": keep_decisions(warehouse, store)})
 
@@ -77,7 +77,7 @@ def identity_decisions(
     backfill_policy=SINGLE_RUN,
     pool=WAREHOUSE_POOL,
 )
-def cluster_assignments(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult[None]:
+def cluster_assignments(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
     """Cluster what has to be looked at, and write the candidate for the gate."""
     resolution = resolve(warehouse)
     sizes = resolution.cluster_sizes
@@ -101,11 +101,12 @@ def cluster_assignments(warehouse: dg.ResourceParam[Warehouse]) -> dg.Materializ
         dg.AssetSpec(**_spec(table, deps=[asset_key(IDENTITY, ASSIGNMENTS.name)]))
         for table in APPLIED
     ],
+    backfill_policy=SINGLE_RUN,
     pool=WAREHOUSE_POOL,
 )
 def customer_map(
     context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
-) -> Iterator[dg.MaterializeResult[None]]:
+) -> Iterator[dg.MaterializeResult]:
     """Apply the audited candidate: all five tables in one transaction."""
     applied = apply_assignments(warehouse, context.run_id)
     rows = {MAP.name: applied.records, TOUCHED.name: applied.touched}
