@@ -321,6 +321,7 @@ class S3ObjectStore:
             client["allow_http"] = self._endpoint_url.startswith("http://")
         connection.register_filesystem(
             _S3FileSystem(
+                "s3",
                 config=config,
                 client_options=client,
                 credential_provider=Boto3CredentialProvider(),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -95,13 +96,14 @@ def _fault(piece: bytes, line: int, offset: int) -> Refusal | None:
 
 def _transcoded(first: bytes, blocks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
     decoder = codecs.getincrementaldecoder(encoding)()
-    done = 0
-    block: bytes | None = first
+    seen = decoded = 0
     try:
-        while block is not None:
+        for block in chain([first], blocks):
             yield decoder.decode(block).encode()
-            done += len(block)
-            block = next(blocks, None)
+            # What the decoder holds back is the start of what it sees next.
+            held, _ = decoder.getstate()
+            seen += len(block)
+            decoded = seen - len(held)
         yield decoder.decode(b"", final=True).encode()
     except UnicodeDecodeError as error:
-        raise ObjectRefused("invalid_encoding", f"byte offset {done + error.start}") from None
+        raise ObjectRefused("invalid_encoding", f"byte offset {decoded + error.start}") from None

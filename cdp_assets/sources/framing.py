@@ -28,8 +28,11 @@ PAYLOAD_CHARACTERS: Final = 4096
 IntArray = np.ndarray[tuple[int], np.dtype[np.int64]]
 BoolArray = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
+_DECODER: Final = json.JSONDecoder()
+_OBJECT_START: Final = re.compile(r"\s*(?=\{)")
 _NEWLINE: Final = 0x0A
 _SPACES: Final = np.frombuffer(b" \t\r\n", np.uint8)
+_BEFORE_VALUE: Final = np.frombuffer(b":,[ \t\r\n", np.uint8)
 # numpy compares bytes fastest on pieces that stay in the cache.
 _SCAN_BYTES: Final = 1 << 18
 
@@ -240,48 +243,46 @@ class ConcatenatedSplitter:
     resume = re.compile(rb"\}\s*(?=\{)")
     has_lines = False
     # An object that no value of an open one can be: the open one was cut short.
-    _fresh_object = re.compile(rb"(?<=[^:,\[\s])\s*(\{\s*\")")
+    _fresh_object = re.compile(r"(?<=[^:,\[\s])\s*(?=\{\s*\")")
 
     def split(self, data: bytes, line: int, *, is_last: bool) -> Split:
         """Cut before every object that follows another; the last one may go on."""
         quotes = _unescaped_quotes(data)
         opens, closes = positions(data, 0x7B), positions(data, 0x7D)
-        follows = _skip_spaces(data, closes + 1)
-        ends = np.intersect1d(follows, opens, assume_unique=False)
+        ends = np.intersect1d(_skip_spaces(data, closes + 1), opens)
         if is_last and data:
             ends = np.append(ends, len(data))
         bounds = np.append(0, ends)
-        quoted = np.diff(np.searchsorted(quotes, bounds))
+        is_open = np.diff(np.searchsorted(quotes, bounds)) % 2 == 1
+        if not is_last:
+            # A piece that ends inside a string may go on after the chunk.
+            whole = len(ends) - int(np.argmin(np.append(is_open[::-1], False)))
+            ends, bounds, is_open = ends[:whole], bounds[: whole + 1], is_open[:whole]
         balance = np.diff(np.searchsorted(opens, bounds) - np.searchsorted(closes, bounds))
-        ends = self._mended(data, ends, (quoted % 2 == 1) | (balance != 0))
+        ends = self._mended(data, ends, is_open | (balance != 0) | _hides_object(data, opens, ends))
         is_kept = ~_is_blank(data, ends)
-        count = np.cumsum(is_kept)
-        return Split(ends, line + count - 1, is_kept, line + int(is_kept.sum()))
+        return Split(ends, line + np.cumsum(is_kept) - 1, is_kept, line + int(is_kept.sum()))
 
     def _mended(self, data: bytes, ends: IntArray, is_odd: BoolArray) -> IntArray:
-        """Join pieces that were cut inside a string; cut off objects that a broken one hides."""
+        """Look again at pieces that do not add up, each run of them together."""
         if not is_odd.any():
             return ends
         starts = np.append(0, ends[:-1])
-        dropped: set[int] = set()
-        added: list[int] = []
-        for index in np.flatnonzero(is_odd):
-            if index - 1 in dropped or _is_json(data[starts[index] : ends[index]]):
-                continue
-            is_pair = index + 1 < len(ends) and is_odd[index + 1]
-            if is_pair and _is_json(data[starts[index] : ends[index + 1]]):
-                dropped.add(int(index))
-            elif hidden := self._hidden_object(data[starts[index] : ends[index]]):
-                added.append(int(starts[index]) + hidden)
-        kept = np.delete(ends, sorted(dropped))
-        return np.sort(np.append(kept, np.array(added, np.int64)))
+        cuts = list(ends[~is_odd])
+        runs = np.flatnonzero(np.diff(np.concatenate(([False], is_odd, [False])).astype(np.int8)))
+        for first, after in runs.reshape(-1, 2):
+            start = int(starts[first])
+            run = data[start : ends[after - 1]].decode("latin-1")
+            cuts += [start + cut for cut in self._cut(run)]
+        return np.unique(np.array(cuts, np.int64))
 
-    def _hidden_object(self, piece: bytes) -> int:
-        """Where a whole object starts that ends a broken piece, or 0."""
-        for match in self._fresh_object.finditer(piece):
-            if _is_json(piece[match.start(1) :]):
-                return match.start(1)
-        return 0
+    def _cut(self, run: str) -> Iterator[int]:
+        """Where whole objects end, and where new ones start after broken ones."""
+        at = 0
+        while at < len(run):
+            fresh = self._fresh_object.search(run, at + 1)
+            at = _object_end(run, at) or (fresh.end() if fresh else len(run))
+            yield at
 
 
 def payload_text(piece: bytes) -> str:
@@ -358,12 +359,23 @@ def _is_blank(data: bytes, ends: IntArray) -> BoolArray:
     return blank
 
 
-def _is_json(piece: bytes) -> bool:
+def _hides_object(data: bytes, opens: IntArray, ends: IntArray) -> BoolArray:
+    """Which pieces hold a brace, not their first, that follows no `:`, `,`, `[` or space."""
+    before = np.frombuffer(data, np.uint8)[np.maximum(opens - 1, 0)]
+    fresh = opens[~np.isin(before, _BEFORE_VALUE) & ~np.isin(opens, np.append(0, ends))]
+    return np.diff(np.searchsorted(fresh, np.append(0, ends))) > 0
+
+
+def _object_end(text: str, start: int) -> int:
+    """Where the JSON object at `start` ends, or 0 when there is none."""
+    brace = _OBJECT_START.match(text, start)
+    if not brace:
+        return 0
     try:
-        json.loads(piece)
+        _, end = _DECODER.raw_decode(text, brace.end())
     except (ValueError, RecursionError):
-        return False
-    return True
+        return 0
+    return end
 
 
 def _skip_spaces(data: bytes, at: IntArray) -> IntArray:

@@ -8,6 +8,7 @@ Not here: where records start (`framing`), whether values are right (`validate`)
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -110,6 +111,8 @@ def _read_csv(found: Iterator[Frame], contract: Contract) -> tuple[Layout, Itera
 
 
 def _read_parquet(handle: IO[bytes], contract: Contract) -> tuple[Layout, Iterator[Chunk]]:
+    if not handle.seek(0, io.SEEK_END):
+        return Layout({}, {}), iter(())
     try:
         parquet = pq.ParquetFile(handle)
     except (pa.ArrowInvalid, OSError) as error:

@@ -254,7 +254,10 @@ class Judge:
             for c in self._contract.columns
         ]
         return f"""
-            select {LINE}, {LATEST_EVENT}, {self._extra_sql(shapes)} as {EXTRA}, {", ".join(columns)} from chunk
+            select
+                {LINE}, {LATEST_EVENT}, {self._extra_sql(shapes)} as {EXTRA},
+                {", ".join(columns)}
+            from chunk
         """
 
     def _extra_sql(self, shapes: _Shapes) -> str:

@@ -1,0 +1,1 @@
+"""The extraction engine, part by part and as a whole."""
