@@ -7,16 +7,14 @@ from typing import Final
 import dagster as dg
 
 from cdp_assets.naming import CLEANSED, IDENTITY, PROFILE, SOURCES
-from cdp_assets.partitions import LANDING_DAYS
 
 EVERYTHING: Final = dg.AssetSelection.groups(SOURCES, CLEANSED, IDENTITY, PROFILE)
 
-# Partitioned by landing day: `dagster job backfill` and sensors ask for days; tables without
-# partitions follow in the same run.
+# Partitioned by landing day because its sources are: `dagster job backfill` and sensors ask for
+# days; tables without partitions follow in the same run.
 customer_360_job: Final = dg.define_asset_job(
     "customer_360",
     selection=EVERYTHING,
-    partitions_def=LANDING_DAYS,
     description="Landing objects of the chosen days, through to published customer profiles.",
 )
 

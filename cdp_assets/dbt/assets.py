@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DbtCliResource, DbtProject, dbt_assets
 
+from cdp_assets.dbt.project import prune_invocations
 from cdp_assets.dbt.translator import Translator
 from cdp_assets.naming import CLEANSED, IDENTITY, PROFILE, WAREHOUSE_POOL
 from cdp_assets.partitions import SINGLE_RUN
@@ -48,6 +49,7 @@ def _layer_assets(layer: str, project: DbtProject) -> dg.AssetsDefinition:
         for key, rows in row_counts(warehouse, context.selected_asset_keys).items():
             context.add_asset_metadata({"dagster/row_count": rows}, asset_key=key)
         yield from events
+        prune_invocations(project)
         error = invocation.get_error()
         if error is not None:
             raise error

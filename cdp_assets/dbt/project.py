@@ -50,6 +50,13 @@ def build_dbt_resource(project: DbtProject, target: str) -> DbtCliResource:
     )
 
 
+def prune_invocations(project: DbtProject, keep: int = 12) -> None:
+    """Remove what old dbt invocations compiled and logged, but for the newest `keep`."""
+    folders = [path.parent for path in project.manifest_path.parent.glob("*/dbt.log")]
+    for folder in sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True)[keep:]:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _parse(project: DbtProject, target: str) -> None:
     # Several processes load the definitions at once: each parses aside and swaps whole files in.
     products = project.manifest_path.parent
