@@ -109,7 +109,7 @@ def _failure(result: dg.ExecuteInProcessResult) -> str:
         if event.is_step_failure
     ]
     checks = [
-        f"{check.asset_key.to_user_string()} failed its check {check.check_name}: {check.description}"
+        f"{check.asset_key.to_user_string()}: check {check.check_name} failed. {check.description}"
         for check in result.get_asset_check_evaluations()
         if not check.passed and check.blocking
     ]
