@@ -586,31 +586,31 @@ with seen as (
 
 newest as (
     select
-        record_id, attribute, arg_max(value, (last_seen_at, value)) as value,
-        arg_max(match_key, (last_seen_at, match_key)) as match_key
+        record_id,
+        arg_max(value, (last_seen_at, value)) filter (attribute = 'first_name') as first_name,
+        arg_max(value, (last_seen_at, value)) filter (attribute = 'last_name') as last_name,
+        arg_max(match_key, (last_seen_at, match_key)) filter (attribute = 'first_name')
+            as first_name_key,
+        arg_max(match_key, (last_seen_at, match_key)) filter (attribute = 'last_name')
+            as last_name_folded,
+        arg_max(value, (last_seen_at, value)) filter (attribute = 'birth_date') as birth_date,
+        arg_max(value, (last_seen_at, value)) filter (attribute = 'is_deleted') as is_deleted
     from identity.record_attributes
     where attribute in ('first_name', 'last_name', 'birth_date', 'is_deleted')
-    group by all
-),
-
-persons as (
-    select
-        record_id, max(value) filter (attribute = 'first_name') as first_name,
-        max(value) filter (attribute = 'last_name') as last_name,
-        max(match_key) filter (attribute = 'first_name') as first_name_key,
-        max(match_key) filter (attribute = 'last_name') as last_name_folded,
-        max(value) filter (attribute = 'birth_date')::date as birth_date,
-        max(value) filter (attribute = 'is_deleted') = 'true' as is_deleted
-    from newest
     group by record_id
 )
 
 select
     record_id, source, split_part(record_id, ':', 2) as record_kind,
-    persons.* exclude (record_id) replace (coalesce(is_deleted, false) as is_deleted),
+    newest.* exclude (record_id) replace (
+        -- What forms fill in by themselves tells nobody apart.
+        if(birth_date in ('1900-01-01', '1901-01-01', '1970-01-01', '2000-01-01'), null, birth_date)
+            ::date as birth_date,
+        coalesce(is_deleted = 'true', false) as is_deleted
+    ),
     first_seen_at, last_seen_at
 from seen
-left join persons using (record_id)
+left join newest using (record_id)
 """
 
 _SHARED_IDENTIFIERS = """
@@ -992,8 +992,7 @@ with members as (
         if(bool_and(record_kind = 'device'), 'anonymous', 'known') as profile_type,
         bool_and(is_deleted) as is_deleted, min(first_seen_at) as first_seen_at,
         max(last_seen_at) as last_seen_at, count(*) as record_count,
-        string_agg(distinct source, ',' order by source) as sources,
-        count(distinct source) as source_count
+        list_sort(list_distinct(list(source))) as sources
     from identity.customer_map
     inner join identity.identity_records using (record_id)
     group by customer_id
@@ -1013,7 +1012,8 @@ golden as (
 )
 
 select
-    members.*, golden.* exclude (customer_id, address),
+    members.* replace (array_to_string(sources, ',') as sources),
+    len(sources) as source_count, golden.* exclude (customer_id, address),
     nullif(concat_ws(' ', first_name, last_name), '') as full_name,
     email_match_key(email) as email_key, address ->> '$.street' as street,
     address ->> '$.city' as city, address ->> '$.state' as state,
