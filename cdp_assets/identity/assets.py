@@ -3,9 +3,9 @@
 Here: wiring into Dagster and what an event shows. Not here: how any of it works.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
-from typing import Any, Final
+from typing import Final
 
 import dagster as dg
 import numpy as np
@@ -21,9 +21,6 @@ from cdp_assets.plots import bar_chart
 from cdp_assets.resources.object_store import ObjectStore
 from cdp_assets.resources.warehouse import Warehouse
 
-_OWNERS: Final = ("team:identity",)
-_KINDS: Final = {"python", "duckdb"}
-_CODE_VERSION: Final = "1"
 _MODELS: Final = (
     "changed_records",
     "identifiers",
@@ -40,25 +37,25 @@ def build_identity_assets() -> list[dg.AssetsDefinition]:
     return [identity_decisions, cluster_assignments, customer_map]
 
 
-def _spec(table: IdentityTable, deps: list[dg.AssetKey]) -> dict[str, Any]:
-    """What every asset of this module states about itself."""
-    return {
-        "key": asset_key(IDENTITY, table.name),
-        "deps": deps,
-        "group_name": IDENTITY,
-        "owners": list(_OWNERS),
-        "kinds": _KINDS,
-        "tags": {"pii": "pseudonymous"},
-        "code_version": _CODE_VERSION,
-        "description": table.description,
-        "metadata": {"dagster/column_schema": table.schema},
-        "automation_condition": WHEN_UPSTREAM_CHANGES,
-        "freshness_policy": DAILY_FRESHNESS,
-    }
+def _spec(table: IdentityTable, deps: Iterable[str]) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        asset_key(IDENTITY, table.name),
+        deps=[asset_key(IDENTITY, name) for name in deps],
+        group_name=IDENTITY,
+        owners=["team:identity"],
+        kinds={"python", "duckdb"},
+        tags={"pii": "pseudonymous"},
+        code_version="1",
+        description=table.description,
+        metadata={"dagster/column_schema": table.schema},
+        automation_condition=WHEN_UPSTREAM_CHANGES,
+        freshness_policy=DAILY_FRESHNESS,
+    )
 
 
-@dg.asset(
-    **_spec(DECISIONS, deps=[]),
+@dg.multi_asset(
+    name=DECISIONS.name,
+    specs=[_spec(DECISIONS, deps=[])],
     backfill_policy=SINGLE_RUN,
     pool=WAREHOUSE_POOL,
 )
@@ -69,11 +66,9 @@ def identity_decisions(
     return dg.MaterializeResult(metadata={"dagster/row_count": keep_decisions(warehouse, store)})
 
 
-@dg.asset(
-    **_spec(
-        ASSIGNMENTS,
-        deps=[asset_key(IDENTITY, name) for name in (*_MODELS, DECISIONS.name)],
-    ),
+@dg.multi_asset(
+    name=ASSIGNMENTS.name,
+    specs=[_spec(ASSIGNMENTS, deps=[*_MODELS, DECISIONS.name])],
     backfill_policy=SINGLE_RUN,
     pool=WAREHOUSE_POOL,
 )
@@ -96,11 +91,8 @@ def cluster_assignments(warehouse: dg.ResourceParam[Warehouse]) -> dg.Materializ
 
 
 @dg.multi_asset(
-    name="customer_map",
-    specs=[
-        dg.AssetSpec(**_spec(table, deps=[asset_key(IDENTITY, ASSIGNMENTS.name)]))
-        for table in APPLIED
-    ],
+    name=MAP.name,
+    specs=[_spec(table, deps=[ASSIGNMENTS.name]) for table in APPLIED],
     backfill_policy=SINGLE_RUN,
     pool=WAREHOUSE_POOL,
 )
@@ -118,20 +110,12 @@ def customer_map(
 
 
 def _sizes_chart(sizes: np.ndarray) -> dg.MarkdownMetadataValue:
-    edges = [
-        1,
-        2,
-        3,
-        4,
-        6,
-        11,
-        21,
-        SOFT_CAP + 1,
-        HARD_CAP + 1,
-        max(int(sizes.max(initial=0)), HARD_CAP + 1) + 1,
-    ]
-    labels = [f"{low}" if high == low + 1 else f"{low}-{high - 1}" for low, high in pairwise(edges)]
-    counts, _ = np.histogram(sizes, bins=edges)
+    starts = [1, 2, 3, 4, 6, 11, 21, SOFT_CAP + 1, HARD_CAP + 1]
+    labels = [f"{low}-{high - 1}" for low, high in pairwise(starts)]
+    counts = np.histogram(sizes, bins=[*starts, np.inf])[0].tolist()
     return bar_chart(
-        labels, counts.tolist(), title="Clusters by number of records", y_label="clusters"
+        [*labels, f"over {HARD_CAP}"],
+        counts,
+        title="Clusters by number of records",
+        y_label="clusters",
     )

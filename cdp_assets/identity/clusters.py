@@ -28,8 +28,9 @@ from cdp_assets.identity.persons import compatible_birth_dates, compatible_names
 
 IntArray = NDArray[np.int64]
 
-# A human's must-link decision; it may join what names and limits keep apart.
+# Tiers whose links outweigh contradictions; the others are in the seed identity_rules.
 DECISION_TIER = 0
+UNIQUE_ID_TIER = 1
 
 
 @dataclass(frozen=True)
@@ -41,14 +42,15 @@ class Links:
         right: record number.
         weakness: the least is the strongest link.
         first_seen: event time; among equally strong links the oldest comes first.
-        is_decision: made by a human: refused only by a cannot-link decision.
+        tier: 0 a decision of a human, refused only by another; 1 a unique id, which outweighs
+            names and birth dates; above, anything may refuse it.
     """
 
     left: IntArray
     right: IntArray
     weakness: NDArray[np.float64]
     first_seen: IntArray
-    is_decision: NDArray[np.bool_]
+    tier: IntArray
 
 
 @dataclass(frozen=True)
@@ -80,9 +82,9 @@ class Constraints:
     """
 
     names: IntArray
-    name_keys: Sequence[str]
+    name_keys: list[str]
     birth_dates: IntArray
-    birth_date_texts: Sequence[str]
+    birth_date_texts: list[str]
     limited: Sequence[Limited] = ()
     cannot_link: IntArray = field(default_factory=lambda: np.empty((0, 2), dtype=np.int64))
 
@@ -125,7 +127,7 @@ def components(record_count: int, left: IntArray, right: IntArray) -> IntArray:
     if record_count == 0:
         return np.empty(0, dtype=np.int64)
     graph = coo_matrix(
-        (np.ones(len(left), dtype=np.int8), (left, right)), shape=(record_count, record_count)
+        (np.ones(len(left), dtype=np.int32), (left, right)), shape=(record_count, record_count)
     )
     _, labels = connected_components(graph, directed=False)
     return labels.astype(np.int64)
@@ -148,7 +150,7 @@ def components_in_conflict(labels: IntArray, constraints: Constraints) -> NDArra
 
 def _person_facts(
     constraints: Constraints,
-) -> Iterable[tuple[IntArray, Sequence[str], Callable[[str, str], bool]]]:
+) -> Iterable[tuple[IntArray, list[str], Callable[[str, str], bool]]]:
     yield constraints.names, constraints.name_keys, compatible_names
     yield constraints.birth_dates, constraints.birth_date_texts, compatible_birth_dates
 
@@ -162,9 +164,7 @@ def _several_per_component(labels: IntArray, codes: IntArray) -> Iterable[tuple[
         yield int(pairs[start, 0]), pairs[start : start + count, 1]
 
 
-def _contradict(
-    codes: IntArray, texts: Sequence[str], compatible: Callable[[str, str], bool]
-) -> bool:
+def _contradict(codes: IntArray, texts: list[str], compatible: Callable[[str, str], bool]) -> bool:
     present = [texts[code] for code in codes.tolist()]
     return any(
         not compatible(a, b) for place, a in enumerate(present) for b in present[place + 1 :]
@@ -192,14 +192,14 @@ def _refine(
     groups = _Groups(records, constraints)
     refused: list[int] = []
     reasons: list[str] = []
-    for position, left, right, is_decision in zip(
+    for position, left, right, tier in zip(
         positions.tolist(),
         links.left[positions].tolist(),
         links.right[positions].tolist(),
-        links.is_decision[positions].tolist(),
+        links.tier[positions].tolist(),
         strict=True,
     ):
-        reason = groups.join(left, right, is_decision=is_decision)
+        reason = groups.join(left, right, tier)
         if reason is not None:
             refused.append(position)
             reasons.append(reason)
@@ -257,25 +257,27 @@ class _Groups:
             parent[record] = record = parent[parent[record]]
         return record
 
-    def join(self, left: int, right: int, *, is_decision: bool) -> str | None:
+    def join(self, left: int, right: int, tier: int) -> str | None:
         """Join the sets of two records, or say why not."""
         a, b = self.find(left), self.find(right)
         if a == b:
             return None
-        reason = self._objection(a, b, is_decision=is_decision)
+        reason = self._objection(a, b, tier)
         if reason is None:
             self._merge(a, b)
         return reason
 
-    def _objection(self, a: int, b: int, *, is_decision: bool) -> str | None:
+    def _objection(self, a: int, b: int, tier: int) -> str | None:
         if self._foes.get(a, _NOTHING) & self._wary.get(b, _NOTHING):
             return "cannot_link"
-        if is_decision:
+        if tier == DECISION_TIER:
             return None
         for maximum, values in self._limited:
             mine, other = values.get(a, _NOTHING), values.get(b, _NOTHING)
             if len(mine | other) > maximum and not (mine <= other or other <= mine):
                 return "unique_id_conflict"
+        if tier == UNIQUE_ID_TIER:
+            return None
         if _clash(self._names.get(a), self._names.get(b), compatible_names):
             return "incompatible_first_names"
         if _clash(self._birth_dates.get(a), self._birth_dates.get(b), compatible_birth_dates):
@@ -310,7 +312,7 @@ def _clash(
     )
 
 
-def _values_of(records: IntArray, codes: IntArray, texts: Sequence[str]) -> dict[int, set[str]]:
+def _values_of(records: IntArray, codes: IntArray, texts: list[str]) -> dict[int, set[str]]:
     known = records[codes[records] >= 0]
     return {
         record: {texts[code]}

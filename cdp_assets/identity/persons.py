@@ -31,16 +31,16 @@ def compatible_names(left: str, right: str) -> bool:
 
 @lru_cache(maxsize=_CACHED_PAIRS)
 def compatible_birth_dates(left: str, right: str) -> bool:
-    """Equal, one digit apart, two neighbouring digits swapped, or day and month swapped.
+    """Two of year, month and day agree, or day and month are swapped.
+
+    That is how people mistype a date, and not how a father's differs from his son's.
 
     Args:
         left: ISO date, `YYYY-MM-DD`.
         right: the same of the other record.
     """
-    a, b = left.replace("-", ""), right.replace("-", "")
-    if edit_distance(a, b) <= 1 or a[:4] + a[6:] + a[4:6] == b:
-        return True
-    return any(a[:i] + a[i + 1] + a[i] + a[i + 2 :] == b for i in range(len(a) - 1))
+    a, b = left.split("-"), right.split("-")
+    return sum(x == y for x, y in zip(a, b, strict=True)) >= 2 or [a[0], a[2], a[1]] == b
 
 
 def edit_distance(left: str, right: str) -> int:

@@ -19,7 +19,6 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from cdp_assets.identity.clusters import (
-    DECISION_TIER,
     Clustering,
     Constraints,
     Limited,
@@ -116,14 +115,14 @@ def _rows_by_number(numbers: pa.ChunkedArray) -> IntArray:
 
 
 def _links(links: pa.Table, rows: IntArray) -> Links:
-    tier = _numpy(links["tier"]).astype(np.float64)
+    tier = _numpy(links["tier"]).astype(np.int64)
     return Links(
         left=rows[_numpy(links["left"])],
         right=rows[_numpy(links["right"])],
         # Tiers are whole numbers and scores lie between 0 and 1.
         weakness=tier - _numpy(links["score"]).astype(np.float64) / 2,
         first_seen=_microseconds(links["first_seen"]),
-        is_decision=tier == DECISION_TIER,
+        tier=tier,
     )
 
 

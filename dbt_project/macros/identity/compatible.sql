@@ -17,18 +17,20 @@
     )
 {%- endmacro %}
 
-{# Equal, one digit apart, two neighbouring digits swapped, or day and month swapped. #}
+{# Two of year, month and day agree, or day and month are swapped: that is how people mistype a
+   date, and not how a father's differs from his son's. #}
 {% macro compatible_birth_dates(left, right) -%}
-    {%- set a = "replace(cast(" ~ left ~ " as varchar), '-', '')" -%}
-    {%- set b = "replace(cast(" ~ right ~ " as varchar), '-', '')" -%}
     coalesce(
-        {{ left }} = {{ right }}
-        or {{ edit_distance(a, b) }} <= 1
-        {%- for place in range(1, 8) %}
-        or substr({{ a }}, 1, {{ place - 1 }}) || substr({{ a }}, {{ place + 1 }}, 1)
-        || substr({{ a }}, {{ place }}, 1) || substr({{ a }}, {{ place + 2 }}) = {{ b }}
-        {%- endfor %}
-        or substr({{ a }}, 1, 4) || substr({{ a }}, 7, 2) || substr({{ a }}, 5, 2) = {{ b }},
+        case when year({{ left }}) = year({{ right }}) then 1 else 0 end
+        + case when month({{ left }}) = month({{ right }}) then 1 else 0 end
+        + case when day({{ left }}) = day({{ right }}) then 1 else 0 end >= 2
+        or (
+            year({{ left }}) = year({{ right }})
+            and month({{ left }}) = day({{ right }})
+            and day({{ left }}) = month({{ right }})
+        )
+        or {{ left }} is null
+        or {{ right }} is null,
         true
     )
 {%- endmacro %}

@@ -26,6 +26,13 @@
 {% macro identity_rule_version() %}{{ return('1') }}{% endmacro %}
 
 
+{# First names that people put into a form that insists on one: they tell nobody apart. #}
+{% macro placeholder_first_names() -%}
+    'anonymous', 'customer', 'guest', 'mr', 'mrs', 'ms', 'na', 'n', 'none', 'null', 'test',
+    'unknown', 'user', 'x', 'xx', 'xxx'
+{%- endmacro %}
+
+
 {# Birth dates that forms fill in by themselves: they tell nobody apart. #}
 {% macro placeholder_birth_dates() -%}
     '1900-01-01', '1901-01-01', '1970-01-01', '2000-01-01'

@@ -34,7 +34,10 @@ final as (
         split_part(identifiers.record_id, ':', 2) as record_kind,
         persons.first_name,
         persons.last_name,
-        persons.first_name_key,
+        case
+            when persons.first_name_key not in ({{ placeholder_first_names() }})
+                then persons.first_name_key
+        end as first_name_key,
         persons.last_name_folded,
         case
             when persons.birth_date not in ({{ placeholder_birth_dates() }})
