@@ -129,10 +129,6 @@ class ObjectLedger(Protocol):
         """The entry of a key that is not superseded."""
         ...
 
-    def attempts(self, object_key: str, object_version: str) -> int:
-        """How many extractions of this version were begun."""
-        ...
-
     def max_load_id(self) -> int:
         """The largest load id reserved so far, or 0."""
         ...
@@ -193,7 +189,11 @@ class SQLiteObjectLedger:
             )
             if cursor.lastrowid is None:
                 raise LedgerError(f"{self._path} gave no load id: run `cdp doctor`.")
-            attempt = self._attempts(connection, object_key, object_version)
+            attempt = _scalar(
+                connection,
+                "select count(*) from reservations where object_key = ? and object_version = ?",
+                [object_key, object_version],
+            )
         return Reservation(load_id=cursor.lastrowid, attempt=attempt)
 
     def commit(self, entry: LedgerEntry) -> None:
@@ -227,11 +227,6 @@ class SQLiteObjectLedger:
             "where object_key = ? and status not in ('superseded', 'missing')", [object_key]
         )
         return found[0] if found else None
-
-    def attempts(self, object_key: str, object_version: str) -> int:
-        """How many extractions of this version were begun."""
-        with self._connect() as connection:
-            return self._attempts(connection, object_key, object_version)
 
     def max_load_id(self) -> int:
         """The largest load id reserved so far, or 0."""
@@ -287,11 +282,6 @@ class SQLiteObjectLedger:
             LedgerEntry(**{**row, "loaded_at": datetime.fromisoformat(row["loaded_at"])})
             for row in dicts
         ]
-
-    @staticmethod
-    def _attempts(connection: sqlite3.Connection, object_key: str, object_version: str) -> int:
-        sql = "select count(*) from reservations where object_key = ? and object_version = ?"
-        return _scalar(connection, sql, [object_key, object_version])
 
     @contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:

@@ -20,6 +20,7 @@ import pyarrow as pa
 from cdp_assets.errors import PlatformError
 from cdp_assets.resources.object_ledger import (
     LedgerEntry,
+    LedgerError,
     ObjectLedger,
     Reservation,
     Status,
@@ -49,6 +50,7 @@ from cdp_assets.sources.tables import (
     ParquetFile,
     ensure_empty_file,
     file_key,
+    is_empty_file,
     landing_prefix,
     parse_landing_key,
     raw_schema,
@@ -140,7 +142,13 @@ def extract_objects(
     ledger: ObjectLedger,
     limits: Limits,
 ) -> ExtractReport:
-    """Extract these objects, whether the ledger has them or not."""
+    """Extract these objects, whether the ledger has them or not.
+
+    Raises:
+        LedgerError: the ledger is new and the lake is not: its load ids would start again below
+            those that the tables have seen.
+    """
+    _check_ledger_fits(contract, store, ledger)
     ensure_empty_file(contract, store)
     report = ExtractReport()
     # One iterator for all workers: each takes the next object when it is done with one.
@@ -157,6 +165,39 @@ def extract_objects(
             for entry in sorted(chain(*pool.map(work, range(workers))), key=lambda e: e.load_id):
                 report.add(entry)
     return report
+
+
+def replay(
+    contract: Contract, *, store: ObjectStore, ledger: ObjectLedger, limits: Limits
+) -> ExtractReport:
+    """Extract again every object that has rows in quarantine, after it or the contract was mended.
+
+    Idempotent: what is still broken is in quarantine again, what was loaded is loaded again.
+    """
+    broken = [
+        row["object_key"]
+        for row in ledger.rows().to_pylist()
+        if (row["source"], row["entity"]) == (contract.source, contract.entity)
+        and row["status"] in ("loaded", "refused")
+        and row["quarantine_path"]
+    ]
+    prefix = landing_prefix(contract.source, contract.entity)
+    infos = [info for info in store.list(prefix) if info.key in set(broken)]
+    report = extract_objects(contract, infos, store=store, ledger=ledger, limits=limits)
+    gone = sorted(set(broken) - {info.key for info in infos})
+    report.problems += [f"{key} is gone from landing: its quarantine stays." for key in gone]
+    return report
+
+
+def _check_ledger_fits(contract: Contract, store: ObjectStore, ledger: ObjectLedger) -> None:
+    if ledger.max_load_id():
+        return
+    raw_files = store.list(f"{RAW}/{contract.source}/{contract.entity}")
+    if any(not is_empty_file(info.key) for info in raw_files):
+        raise LedgerError(
+            f"The object ledger is empty, but {RAW}/{contract.source}/{contract.entity} holds "
+            "files: run `cdp doctor`, which can rebuild it from them."
+        )
 
 
 @dataclass

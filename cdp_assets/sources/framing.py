@@ -109,7 +109,11 @@ def splitter_for(file_format: FileFormat, limits: Limits) -> Splitter:
     """The splitter of a text format."""
     if file_format.kind == "csv":
         return CsvSplitter(file_format.delimiter, file_format.quote, limits.record_bytes)
-    return ConcatenatedSplitter() if file_format.framing == "concatenated" else LineSplitter()
+    return (
+        ConcatenatedSplitter(limits.record_bytes)
+        if file_format.framing == "concatenated"
+        else LineSplitter()
+    )
 
 
 def positions(data: bytes, byte: int) -> IntArray:
@@ -245,6 +249,9 @@ class ConcatenatedSplitter:
     # An object that no value of an open one can be: the open one was cut short.
     _fresh_object = re.compile(r"(?<=[^:,\[\s])\s*(?=\{\s*\")")
 
+    def __init__(self, record_bytes: int) -> None:
+        self._record_bytes = record_bytes
+
     def split(self, data: bytes, line: int, *, is_last: bool) -> Split:
         """Cut before every object that follows another; the last one may go on."""
         quotes = _unescaped_quotes(data)
@@ -253,13 +260,16 @@ class ConcatenatedSplitter:
         if is_last and data:
             ends = np.append(ends, len(data))
         bounds = np.append(0, ends)
-        is_open = np.diff(np.searchsorted(quotes, bounds)) % 2 == 1
-        if not is_last:
-            # A piece that ends inside a string may go on after the chunk.
-            whole = len(ends) - int(np.argmin(np.append(is_open[::-1], False)))
-            ends, bounds, is_open = ends[:whole], bounds[: whole + 1], is_open[:whole]
+        # Cut inside a string: so it seems from there on, until a string ends.
+        is_inside = np.searchsorted(quotes, bounds) % 2 == 1
         balance = np.diff(np.searchsorted(opens, bounds) - np.searchsorted(closes, bounds))
-        ends = self._mended(data, ends, is_open | (balance != 0) | _hides_object(data, opens, ends))
+        is_odd = is_inside[:-1] | is_inside[1:] | (balance != 0) | _hides_object(data, opens, ends)
+        if not is_last:
+            # Odd pieces at the end may be one object with `}{` in its text: it may go on.
+            whole = len(ends) - int(np.argmin(np.append(is_odd[::-1], False)))
+            if len(data) - bounds[whole] <= self._record_bytes:
+                ends, is_odd = ends[:whole], is_odd[:whole]
+        ends = self._mended(data, ends, is_odd)
         is_kept = ~_is_blank(data, ends)
         return Split(ends, line + np.cumsum(is_kept) - 1, is_kept, line + int(is_kept.sum()))
 
@@ -280,9 +290,12 @@ class ConcatenatedSplitter:
         """Where whole objects end, and where new ones start after broken ones."""
         at = 0
         while at < len(run):
-            fresh = self._fresh_object.search(run, at + 1)
-            at = _object_end(run, at) or (fresh.end() if fresh else len(run))
+            at = _object_end(run, at) or self._next_object(run, at)
             yield at
+
+    def _next_object(self, run: str, at: int) -> int:
+        fresh = self._fresh_object.search(run, at + 1)
+        return fresh.end() if fresh else len(run)
 
 
 def payload_text(piece: bytes) -> str:

@@ -94,7 +94,7 @@ def plan(
         try:
             landed = _landed(info, contracts, days)
         except (LandingKeyError, KeyRefusedError) as error:
-            unknown.append(UnknownObject(info.key, str(error)))
+            unknown.append(UnknownObject(_writable(info.key), str(error)))
             continue
         contract = contracts[landed.source, landed.entity]
         if loaded.get(info.key) != (info.version, contract.version):
@@ -121,6 +121,11 @@ def plan_source(
     )
     ledger.replace_unknown(source, made.unknown)
     return made
+
+
+def _writable(key: str) -> str:
+    """A key as it can be stored: a file name may hold bytes that are no text."""
+    return key.encode("utf-8", "backslashreplace").decode()
 
 
 def _landed(

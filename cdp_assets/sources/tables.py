@@ -185,6 +185,11 @@ class ParquetFile:
             self._store.delete(self._key)
 
 
+def is_empty_file(key: str) -> bool:
+    """Tell whether a raw file is one that `ensure_empty_file` put there."""
+    return f"/dt={_EMPTY_DAY}/" in key
+
+
 def refresh_source_tables(
     contract: Contract, warehouse: Warehouse, ledger: ObjectLedger, settings: Settings
 ) -> None:

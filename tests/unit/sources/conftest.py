@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -194,10 +194,10 @@ def contact_record(contact_id: object, **fields: Any) -> str:
     return json.dumps({**record, **fields}, separators=(",", ":"))
 
 
-def parquet(columns: dict[str, Iterable[Any]]) -> bytes:
+def parquet(columns: Mapping[str, Any]) -> bytes:
     """A Parquet object of these columns."""
     buffer = io.BytesIO()
-    pq.write_table(pa.table(columns), buffer)
+    pq.write_table(pa.table(dict(columns)), buffer)
     return buffer.getvalue()
 
 

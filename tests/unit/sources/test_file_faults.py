@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pytest
@@ -722,9 +722,9 @@ class TestParquet:
         assert receipt_lines.found() == [(None, "nested_column", "items")]
 
 
-def lines(count: int, **columns: object) -> dict[str, object]:
+def lines(count: int, **columns: Any) -> dict[str, Any]:
     """Columns of receipt lines that the contract takes."""
-    made: dict[str, object] = {
+    made: dict[str, Any] = {
         "receipt_id": [f"r{i}" for i in range(count)],
         "line_number": list(range(count)),
         "sold_at": [f"{DAY}T09:00:00Z"] * count,

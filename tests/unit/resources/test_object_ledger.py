@@ -1,0 +1,168 @@
+"""What the ledger remembers, and what it refuses to work with."""
+
+from __future__ import annotations
+
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cdp_assets.resources.object_ledger import (
+    LEDGER_SCHEMA,
+    LedgerEntry,
+    LedgerError,
+    SQLiteObjectLedger,
+    UnknownObject,
+    utc_now,
+)
+
+KEY = "landing/crm/contacts/dt=2026-03-01/a.csv"
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> SQLiteObjectLedger:
+    return SQLiteObjectLedger(tmp_path / "state" / "ledger.sqlite")
+
+
+def load(
+    ledger: SQLiteObjectLedger, key: str = KEY, version: str = "v1", **changes: object
+) -> LedgerEntry:
+    """Begin and commit one extraction."""
+    reservation = ledger.begin(key, version)
+    entry = LedgerEntry(
+        source="crm",
+        entity="contacts",
+        dt="2026-03-01",
+        object_key=key,
+        object_version=version,
+        size=10,
+        status="loaded",
+        load_id=reservation.load_id,
+        attempt=reservation.attempt,
+        contract_version=1,
+        loaded_at=utc_now(),
+        records_in=1,
+        records_loaded=1,
+    )
+    entry = replace(entry, **changes)
+    ledger.commit(entry)
+    return entry
+
+
+def test_a_new_ledger_knows_nothing(ledger: SQLiteObjectLedger) -> None:
+    assert ledger.loaded_versions("crm") == {}
+    assert (ledger.max_load_id(), ledger.published_load_id()) == (0, 0)
+    assert ledger.rows().schema == LEDGER_SCHEMA
+    assert not ledger.needs_full_refresh(0)
+
+
+def test_a_committed_load_is_known_by_its_version_and_contract(ledger: SQLiteObjectLedger) -> None:
+    entry = load(ledger)
+    assert ledger.loaded_versions("crm") == {KEY: ("v1", 1)}
+    assert ledger.loaded_versions("pos") == {}
+    assert ledger.current(KEY) == entry
+    assert ledger.rows().to_pylist() == [vars(entry)]
+
+
+def test_load_ids_grow_over_all_objects_and_are_never_used_twice(
+    ledger: SQLiteObjectLedger,
+) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        loads = pool.map(lambda i: ledger.begin(f"{i}", "v1").load_id, range(100))
+    assert sorted(loads) == list(range(1, 101))
+
+
+def test_attempts_count_the_extractions_of_one_version(ledger: SQLiteObjectLedger) -> None:
+    attempts = [ledger.begin(KEY, version).attempt for version in ("v1", "v1", "v2", "v1")]
+    assert attempts == [1, 2, 1, 3]
+
+
+def test_a_newer_version_supersedes_the_older(ledger: SQLiteObjectLedger) -> None:
+    load(ledger, version="v1")
+    load(ledger, version="v2")
+    assert [row["status"] for row in ledger.rows().to_pylist()] == ["superseded", "loaded"]
+    assert ledger.loaded_versions("crm") == {KEY: ("v2", 1)}
+
+
+def test_a_commit_that_comes_late_supersedes_nothing_newer(ledger: SQLiteObjectLedger) -> None:
+    slow = ledger.begin(KEY, "v1")
+    newer = load(ledger, version="v2")
+    ledger.commit(replace(newer, object_version="v1", load_id=slow.load_id))
+    assert ledger.current(KEY) == newer
+
+
+def test_an_object_gone_missing_leaves_what_was_loaded(ledger: SQLiteObjectLedger) -> None:
+    loaded = load(ledger)
+    load(ledger, status="missing", records_in=0, records_loaded=0)
+    assert ledger.current(KEY) == loaded
+    assert ledger.loaded_versions("crm") == {KEY: ("v1", 1)}
+
+
+class TestFullRefresh:
+    def test_new_objects_need_none(self, ledger: SQLiteObjectLedger) -> None:
+        load(ledger)
+        load(ledger, key=KEY + "2")
+        assert not ledger.needs_full_refresh(0)
+
+    def test_a_replaced_object_needs_one_until_it_is_published(
+        self, ledger: SQLiteObjectLedger
+    ) -> None:
+        load(ledger)
+        ledger.mark_published(1)
+        assert not ledger.needs_full_refresh(ledger.published_load_id())
+        load(ledger, version="v2")
+        assert ledger.needs_full_refresh(ledger.published_load_id())
+        ledger.mark_published(2)
+        assert not ledger.needs_full_refresh(ledger.published_load_id())
+
+    def test_an_extraction_that_was_killed_counts(self, ledger: SQLiteObjectLedger) -> None:
+        ledger.begin(KEY, "v1")
+        load(ledger)
+        assert ledger.needs_full_refresh(0)
+
+    def test_an_extraction_that_kept_nothing_does_not(self, ledger: SQLiteObjectLedger) -> None:
+        load(ledger, status="refused", records_loaded=0)
+        load(ledger, status="missing", records_loaded=0)
+        load(ledger, version="v2")
+        assert not ledger.needs_full_refresh(0)
+
+
+def test_unknown_objects_are_those_of_the_last_look(ledger: SQLiteObjectLedger) -> None:
+    ledger.replace_unknown("crm", [UnknownObject("landing/crm/x", "why"), UnknownObject("b", "c")])
+    ledger.replace_unknown("pos", [UnknownObject("landing/pos/x", "why")])
+    ledger.replace_unknown("crm", [UnknownObject("landing/crm/y", "why")])
+    assert [found.object_key for found in ledger.unknown()] == ["landing/crm/y", "landing/pos/x"]
+
+
+class TestDamage:
+    @pytest.mark.parametrize("content", [b"not a database at all, but text" * 100, None])
+    def test_a_broken_file_is_named_with_what_to_do(
+        self, ledger: SQLiteObjectLedger, tmp_path: Path, content: bytes | None
+    ) -> None:
+        load(ledger)
+        path = tmp_path / "state" / "ledger.sqlite"
+        path.write_bytes(content or path.read_bytes()[: path.stat().st_size // 2])
+        with pytest.raises(LedgerError, match=r"ledger\.sqlite is damaged .* run `cdp doctor`"):
+            ledger.rows()
+
+    def test_a_file_of_another_release_is_refused(
+        self, ledger: SQLiteObjectLedger, tmp_path: Path
+    ) -> None:
+        load(ledger)
+        with sqlite3.connect(tmp_path / "state" / "ledger.sqlite") as connection:
+            connection.execute("pragma user_version = 99")
+        with pytest.raises(LedgerError, match="schema 99"):
+            ledger.max_load_id()
+
+    def test_a_place_that_cannot_be_written_is_named(self, tmp_path: Path) -> None:
+        (tmp_path / "ledger.sqlite").mkdir()
+        with pytest.raises(LedgerError, match="cannot be used"):
+            SQLiteObjectLedger(tmp_path / "ledger.sqlite").rows()
+
+    def test_a_commit_that_fails_keeps_nothing_of_it(self, ledger: SQLiteObjectLedger) -> None:
+        entry = load(ledger)
+        with pytest.raises(LedgerError):
+            ledger.commit(entry)
+        assert ledger.rows().num_rows == 1
