@@ -160,12 +160,10 @@ create temp macro compatible_names(a, b) as coalesce(
     end,
     true
 );
-create temp macro compatible_digits(a, b) as
-    levenshtein(a, b) <= 1
-    or a[1:4] || a[7:8] || a[5:6] = b
-    or list_contains([a[1:i - 1] || a[i + 1] || a[i] || a[i + 2:] for i in range(1, 8)], b);
 create temp macro compatible_birth_dates(a, b) as coalesce(
-    a = b or compatible_digits(strftime(a, '%Y%m%d'), strftime(b, '%Y%m%d')), true
+    (year(a) = year(b))::integer + (month(a) = month(b))::integer + (day(a) = day(b))::integer >= 2
+    or (year(a) = year(b) and month(a) = day(b) and day(a) = month(b)),
+    true
 );
 """
 
@@ -603,7 +601,13 @@ newest as (
 select
     record_id, source, split_part(record_id, ':', 2) as record_kind,
     newest.* exclude (record_id) replace (
-        -- What forms fill in by themselves tells nobody apart.
+        -- What fills a form that insists on a value tells nobody apart.
+        if(
+            first_name_key in (
+                'anonymous', 'customer', 'guest', 'mr', 'mrs', 'ms', 'na', 'n', 'none', 'null',
+                'test', 'unknown', 'user', 'x', 'xx', 'xxx'
+            ), null, first_name_key
+        ) as first_name_key,
         if(birth_date in ('1900-01-01', '1901-01-01', '1970-01-01', '2000-01-01'), null, birth_date)
             ::date as birth_date,
         coalesce(is_deleted = 'true', false) as is_deleted
@@ -840,7 +844,7 @@ where
 """
 
 _EDGES_TO_JUDGE = """
-select l.rowid, r.rowid
+select l.rowid, r.rowid, tier
 from identity.identity_edges as edges
 inner join identity.identity_records as l on left_record_id = l.record_id
 inner join identity.identity_records as r on right_record_id = r.record_id
@@ -913,7 +917,7 @@ def _map_customers(connection: duckdb.DuckDBPyConnection) -> None:
 def _judged_clusters(connection: duckdb.DuckDBPyConnection) -> dict[int, int]:
     """The root of each record of a contradictory component: the strongest links first."""
     edges = connection.execute(_EDGES_TO_JUDGE).fetchall()
-    parents = {record: record for edge in edges for record in edge}
+    parents = {record: record for left, right, _ in edges for record in (left, right)}
     facts: dict[str, dict[int, set[str]]] = {kind: defaultdict(set) for kind in _COMPATIBLE}
     for record, kind, value in connection.execute(_FACTS_TO_JUDGE).fetchall():
         facts[kind][record].add(value)
@@ -923,9 +927,11 @@ def _judged_clusters(connection: duckdb.DuckDBPyConnection) -> dict[int, int]:
             parents[record] = record = parents[parents[record]]
         return record
 
-    for left, right in edges:
+    for left, right, tier in edges:
         a, b = root(left), root(right)
-        if a != b and not any(_clash(facts[kind][a], facts[kind][b], kind) for kind in facts):
+        # A unique id outweighs names and birth dates.
+        kinds = ("user_id",) if tier == 1 else tuple(facts)
+        if a != b and not any(_clash(facts[kind][a], facts[kind][b], kind) for kind in kinds):
             parents[b] = a
             for values in facts.values():
                 values[a] |= values[b]
