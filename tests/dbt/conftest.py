@@ -76,8 +76,9 @@ class Platform:
     """One warehouse file over one raw lake."""
 
     folder: Path
-    run_dbt: Callable[..., None]
+    run_dbt: Callable[..., Any]
     lake: RawLake = field(init=False)
+    has_seeds: bool = False
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -104,8 +105,8 @@ class Platform:
             connection.execute("set TimeZone = 'UTC'")
             yield connection
 
-    def dbt(self, *arguments: str) -> None:
-        """Run dbt on this warehouse; the raw views see every delivery so far."""
+    def dbt(self, *arguments: str) -> Any:
+        """Run dbt on this warehouse, and return its result; the raw views see every delivery."""
         with self.connect() as connection:
             for entity, contract in CONTRACTS.items():
                 folder = self.lake.root / "raw" / contract.source / contract.entity
@@ -117,42 +118,43 @@ class Platform:
                     f"create or replace view sources.raw_{entity} as select * from "
                     f"read_parquet('{folder}/*/*.parquet', hive_partitioning = true)"
                 )
-        self.run_dbt(self.path, *arguments)
+        return self.run_dbt(self.path, *arguments)
 
     def clean(self, *entities: str, full_refresh: bool = False) -> None:
-        """Build these cleansed tables with their tests, or the whole layer."""
-        models = [f"+clean_{entity}" for entity in entities] or ["config.schema:cleansed"]
-        self.dbt(
-            "build",
-            *["--select", *models],
-            *["--exclude-resource-type", "unit_test", "--indirect-selection", "cautious"],
-            *(["--full-refresh"] if full_refresh else []),
-        )
+        """Run these cleansed models, or the whole layer."""
+        if not self.has_seeds:
+            self.dbt("seed")
+            self.has_seeds = True
+        models = [f"clean_{entity}" for entity in entities] or ["config.schema:cleansed"]
+        self.dbt("run", "--select", *models, *_refresh(full_refresh))
 
     def assign(self, customers: Mapping[str, str], touched: Sequence[str]) -> None:
         """Write what identity hands over: record_id to customer_id, and who was touched."""
+        mapping = pa.table(  # noqa: F841 (DuckDB reads it by name)
+            {"record_id": list(customers), "customer_id": list(customers.values())}
+        )
+        names = pa.table({"customer_id": pa.array(touched, pa.string())})  # noqa: F841
         with self.connect() as connection:
-            connection.execute("delete from identity.customer_map")
-            connection.executemany(
-                "insert into identity.customer_map values (?, ?)", list(customers.items())
-            )
-            connection.execute("delete from identity.touched_customers")
-            connection.executemany(
-                "insert into identity.touched_customers values (?)", [[name] for name in touched]
-            )
+            connection.execute("create or replace table identity.customer_map as from mapping")
+            connection.execute("create or replace table identity.touched_customers as from names")
 
     def records(self) -> None:
         """Run what the profile layer reads of identity."""
         self.dbt("run", "--select", "+identity_records", "--exclude", "config.schema:cleansed")
 
     def profile(self, full_refresh: bool = False) -> None:
-        """Build the profile layer with its tests."""
-        self.dbt(
-            "build",
-            *["--select", "config.schema:profile"],
-            *["--exclude-resource-type", "unit_test"],
-            *(["--full-refresh"] if full_refresh else []),
+        """Run the profile layer."""
+        self.dbt("run", "--select", "config.schema:profile", *_refresh(full_refresh))
+
+    def check(self, *layers: str, kind: str = "data") -> None:
+        """Run the data tests or the unit tests that stand beside the models of these layers."""
+        other = {"data": "unit", "unit": "data"}[kind]
+        tests = self.dbt(
+            "test",
+            *["--select", *(f"config.schema:{layer}" for layer in layers)],
+            *["--exclude", f"test_type:{other}", "--indirect-selection", "cautious"],
         )
+        assert len(tests.results) > 0
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         with self.connect() as connection:
@@ -207,16 +209,16 @@ def manifest(invoke_dbt: Callable[..., Any]) -> Manifest:
 
 
 @pytest.fixture(scope="session")
-def run_dbt(invoke_dbt: Callable[..., Any], manifest: Manifest) -> Callable[..., None]:
-    def run(warehouse: Path, *arguments: str) -> None:
+def run_dbt(invoke_dbt: Callable[..., Any], manifest: Manifest) -> Callable[..., Any]:
+    def run(warehouse: Path, *arguments: str) -> Any:
         os.environ["CDP_WAREHOUSE_PATH"] = str(warehouse)
-        invoke_dbt(*arguments, manifest=manifest)
+        return invoke_dbt(*arguments, manifest=manifest)
 
     return run
 
 
 @pytest.fixture
-def new_platform(tmp_path: Path, run_dbt: Callable[..., None]) -> Callable[[str], Platform]:
+def new_platform(tmp_path: Path, run_dbt: Callable[..., Any]) -> Callable[[str], Platform]:
     """Makes an empty platform of this name."""
     return lambda name: Platform(tmp_path / name, run_dbt)
 
@@ -224,6 +226,10 @@ def new_platform(tmp_path: Path, run_dbt: Callable[..., None]) -> Callable[[str]
 @pytest.fixture
 def platform(new_platform: Callable[[str], Platform]) -> Platform:
     return new_platform("main")
+
+
+def _refresh(full: bool) -> list[str]:
+    return ["--full-refresh"] if full else []
 
 
 def _utc(text: str) -> datetime:

@@ -14,7 +14,7 @@
         when not {{ matches_pattern(address,
             "^[^\\s\\p{Z}@+,;:<>()\"][^\\s\\p{Z}@,;:<>()\"]*@[\\p{L}\\p{N}-]+(\\.[\\p{L}\\p{N}-]+)+$") }}
             then null
-        when {{ domain }} in ('gmail.com', 'googlemail.com')
+        when {{ matches_pattern(address, "@(gmail|googlemail)\\.com$") }}
             then nullif(replace({{ local }}, '.', ''), '') || '@gmail.com'
         else {{ local }} || '@' || {{ domain }}
     end
