@@ -1,0 +1,78 @@
+"""How a component that holds a contradiction is taken apart; shapes without one are scenarios."""
+
+from __future__ import annotations
+
+from cdp_assets.identity.explain import Step, explain, weakest
+from tests.unit.identity.world import Link, World
+
+
+def test_a_household_that_shares_a_phone_stays_several_people():
+    world = World().observe("A", name="anna").observe("B", name="boris").observe("C", name="a")
+    world.links = {Link("A", "B", rule="same_phone"), Link("A", "C", seen=1)}
+    assert world.run().groups() == ["AC", "B"]
+
+
+def test_the_stronger_link_wins_a_contradiction():
+    world = World().observe("A", name="anna").observe("B", name="boris").observe("C")
+    world.links = {Link("A", "C", tier=2, score=0.9), Link("B", "C", tier=2, score=0.95)}
+    assert world.run().groups() == ["A", "BC"]
+
+
+def test_of_equally_strong_links_the_older_wins():
+    world = World().observe("A", name="anna").observe("B", name="boris").observe("C")
+    world.links = {Link("A", "C", seen=9), Link("B", "C", seen=1)}
+    assert world.run().groups() == ["A", "BC"]
+
+
+def test_father_and_son_of_one_name_are_told_apart_by_birth_date():
+    world = World()
+    world.observe("A", name="john", birth_date="1950-02-03")
+    world.observe("B", name="john", birth_date="1985-11-20").observe("C", name="john")
+    assert world.observe(links=["A-C", "C-B"]).groups() == ["AC", "B"]
+
+
+def test_a_unique_id_outweighs_names():
+    world = World().observe("A", name="anna").observe("B", name="hanna-lena")
+    world.links = {Link("A", "B", tier=1, rule="same_loyalty_id")}
+    assert world.run().groups() == ["AB"]
+
+
+def test_a_customer_that_a_unique_id_gave_two_names_still_takes_either():
+    world = World().observe("A", name="anna").observe("B", name="lena").observe("C", name="lena")
+    world.links = {Link("A", "B", tier=1), Link("B", "C")}
+    assert world.run().groups() == ["ABC"]
+
+
+def test_a_must_link_joins_what_names_keep_apart_but_not_what_a_cannot_link_does():
+    world = World().observe("A", name="anna").observe("B", name="boris").merge("A", "B")
+    assert world.groups() == ["AB"]
+    assert world.unmerge("A", "B").groups() == ["A", "B"]
+
+
+def test_a_cannot_link_holds_through_a_third_record():
+    world = World().observe(*"ABC", links=["A-C", "B-C"]).unmerge("A", "B")
+    assert world.groups() in (["AC", "B"], ["A", "BC"])
+    assert [row["reason"] for row in world.resolve().refused.to_pylist()] == ["cannot_link"]
+
+
+def test_a_component_without_contradiction_refuses_nothing():
+    world = World().observe(*"ABCD", links=["A-B", "B-C", "C-D", "D-A"])
+    assert world.resolve().refused.num_rows == 0
+
+
+def test_a_merge_names_the_record_and_the_rule_that_caused_it():
+    world = World().observe(*"AB")
+    world.links = {Link("A", "B", rule="same_phone")}
+    row = world.resolve().changes.to_pylist()[0]
+    assert (row["event"], row["record_id"], row["rule"]) == ("merge", "A", "same_phone")
+
+
+def test_an_explanation_is_the_shortest_path_with_its_weakest_link():
+    def step(left: str, right: str, tier: int) -> Step:
+        return Step(left, right, f"rule {tier}", "1", tier, 0.9)
+
+    links = [step("A", "B", 1), step("C", "B", 2), step("C", "D", 3), step("A", "D", 2)]
+    path = explain(links, "A", "C")
+    assert [(one.left_record_id, one.right_record_id) for one in path] == [("A", "B"), ("B", "C")]
+    assert weakest(path) == step("B", "C", 2)
+    assert explain(links, "A", "Z") == []

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+
+from cdp_assets.identity.decisions import DecisionsError, parse_decisions
+
+HEADER = "decision,left_record_id,right_record_id,decided_by,decided_at,note\n"
+
+
+def parse(line: str) -> list[dict[str, object]]:
+    return parse_decisions("decisions/a.csv", (HEADER + line).encode())
+
+
+def test_a_decision_is_about_an_unordered_pair_in_utc():
+    assert parse("cannot_link,b,a,kim,2026-01-02T10:00:00+02:00,twins\n") == [
+        {
+            "decision": "cannot_link",
+            "left_record_id": "a",
+            "right_record_id": "b",
+            "decided_by": "kim",
+            "decided_at": datetime.fromisoformat("2026-01-02T08:00:00"),
+            "note": "twins",
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("perhaps,a,b,kim,2026-01-02,\n", "line 2: decision takes"),
+        ("must_link,,b,kim,2026-01-02,\n", "line 2: left_record_id is empty"),
+        ("must_link,a,a,kim,2026-01-02,\n", "line 2: both record ids are the same"),
+        ("must_link,a,b,kim,yesterday,\n", "line 2: decided_at is no ISO 8601 time"),
+        ('must_link,"a\n', "not readable as UTF-8 CSV"),
+    ],
+)
+def test_a_line_that_is_no_decision_is_refused_by_name_and_line(line, complaint):
+    with pytest.raises(DecisionsError, match=complaint):
+        parse(line)
+
+
+def test_a_refusal_repeats_no_value_of_the_file():
+    with pytest.raises(DecisionsError) as error:
+        parse("must_link,crm:contact:secret,b,kim,yesterday,\n")
+    assert "secret" not in str(error.value)
+
+
+def test_another_header_is_refused():
+    with pytest.raises(DecisionsError, match="the header must be"):
+        parse_decisions("decisions/a.csv", b"left,right\n")
+
+
+def test_an_empty_file_is_refused():
+    with pytest.raises(DecisionsError, match="the header must be"):
+        parse_decisions("decisions/a.csv", b"")
