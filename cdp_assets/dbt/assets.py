@@ -39,7 +39,8 @@ def _layer_assets(layer: str, project: DbtProject) -> dg.AssetsDefinition:
         ledger: dg.ResourceParam[ObjectLedger],
         warehouse: dg.ResourceParam[Warehouse],
     ) -> Iterator[Any]:
-        arguments = ["build"]
+        # Unit tests judge the SQL, not the data: `make test` runs them, a run need not.
+        arguments = ["build", "--exclude-resource-type", "unit_test"]
         if ledger.needs_full_refresh(ledger.published_load_id()):
             context.log.info("An object was replaced since the last publish: rebuilding %s.", layer)
             arguments.append("--full-refresh")
