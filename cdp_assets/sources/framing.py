@@ -28,6 +28,7 @@ PAYLOAD_CHARACTERS: Final = 4096
 IntArray = np.ndarray[tuple[int], np.dtype[np.int64]]
 BoolArray = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
+_TELLING_WIDTH: Final = 4
 _DECODER: Final = json.JSONDecoder()
 _OBJECT_START: Final = re.compile(r"\s*(?=\{)")
 _NEWLINE: Final = 0x0A
@@ -116,7 +117,7 @@ def splitter_for(file_format: FileFormat, limits: Limits) -> Splitter:
     )
 
 
-def positions(data: bytes, byte: int) -> IntArray:
+def positions(data: bytes | memoryview, byte: int) -> IntArray:
     """Where a byte occurs."""
     view = np.frombuffer(data, np.uint8)
     found = [
@@ -144,8 +145,9 @@ class LineSplitter:
 class CsvSplitter:
     """RFC 4180 records: a quoted field may hold line ends; its quotes are doubled inside.
 
-    A quote anywhere else breaks its record. Then that physical line alone is refused and reading
-    goes on at the next one, so that a quote that is never closed does not swallow good records.
+    A quote anywhere else breaks its record, and so does one that makes several lines a record with
+    another number of fields than the first one. Then the first of those lines alone is refused
+    and reading goes on at the next, so that an open quote does not swallow good records.
     """
 
     resume = re.compile(rb"\n")
@@ -155,33 +157,43 @@ class CsvSplitter:
         self._delimiter = ord(delimiter)
         self._quote = ord(quote)
         self._record_bytes = record_bytes
+        self._width: int | None = None
         q, d = re.escape(quote.encode()), re.escape(delimiter.encode())
         quoted = rb"%b(?:[^%b]++|%b%b)*+" % (q, q, q, q)
-        field = rb"(?:%b%b|[^%b%b\r\n]*+)" % (quoted, q, q, d)
+        # A carriage return alone is left to the parser, which knows what to call it.
+        field = rb"(?:%b%b|[^%b%b\n]*+)" % (quoted, q, q, d)
         # Possessive throughout: a record that does not match fails in one pass.
         self._record = re.compile(rb"%b(?:%b%b)*+\r?(?:\n|\Z)" % (field, d, field))
         self._open_record = re.compile(rb"(?:%b%b)*+%b\Z" % (field, d, quoted))
 
     def split(self, data: bytes, line: int, *, is_last: bool) -> Split:
         """Cut at the line ends outside quotes."""
+        split = self._split_at_once(data, line, is_last=is_last)
+        if split is None:
+            split = self._split_one_by_one(data, line, is_last=is_last)
+        return split
+
+    def _split_at_once(self, data: bytes, line: int, *, is_last: bool) -> Split | None:
+        """Cut at the line ends after an even number of quotes; None when that cannot be right."""
         quotes = positions(data, self._quote)
-        if not quotes.size:
+        if not quotes.size and self._width is not None:
             return LineSplitter().split(data, line, is_last=is_last)
         newlines = positions(data, _NEWLINE)
         ends = newlines[np.searchsorted(quotes, newlines) % 2 == 0] + 1
         cut = int(ends[-1]) if ends.size else 0
-        tail_is_open = is_last or len(data) - cut > self._record_bytes
-        if tail_is_open and cut < len(data):
-            return self._split_one_by_one(data, line, is_last=is_last)
+        must_end = is_last or len(data) - cut > self._record_bytes
+        if must_end and cut < len(data):
+            return None
         if not self._is_well_quoted(data, quotes[: np.searchsorted(quotes, cut)]):
-            return self._split_one_by_one(data, line, is_last=is_last)
+            return None
         lines_before = np.searchsorted(newlines, np.append(0, ends))
-        return Split(
-            ends,
-            line + lines_before[:-1],
-            ~_is_blank(data, ends),
-            line + int(lines_before[-1]),
-        )
+        is_kept = ~_is_blank(data, ends)
+        starts = np.append(0, ends)
+        several_lines = np.flatnonzero(np.diff(lines_before) > 1)
+        for index in (*np.flatnonzero(is_kept)[:1], *several_lines):
+            if not self._is_one_record(data[starts[index] : ends[index]]):
+                return None
+        return Split(ends, line + lines_before[:-1], is_kept, line + int(lines_before[-1]))
 
     def _is_well_quoted(self, data: bytes, quotes: IntArray) -> bool:
         """Every opening quote starts a field, every closing quote ends one."""
@@ -224,13 +236,35 @@ class CsvSplitter:
         """The end of the record at `start`, 0 when it is broken, None when more bytes may tell."""
         match = self._record.match(data, start)
         if match and (is_last or data[match.end() - 1] == _NEWLINE):
-            return match.end()
+            return match.end() if self._is_one_record(data[start : match.end()]) else 0
         if is_last:
             return 0
-        may_go_on = match or self._open_record.match(data, start) or b"\n" not in data[start:]
-        if may_go_on and (len(data) - start <= self._record_bytes or b"\n" not in data[start:]):
+        if data.find(b"\n", start) < 0:
             return None
-        return 0
+        may_go_on = match or self._open_record.match(data, start)
+        return None if may_go_on and len(data) - start <= self._record_bytes else 0
+
+    def _is_one_record(self, piece: bytes) -> bool:
+        """Tell whether lines that quotes join are one record, and not records that they swallow.
+
+        One record has the width of the first one, and none of its inner lines is a record itself.
+        """
+        if piece.isspace():
+            return True
+        width = int(
+            _field_counts(piece, np.array([0, len(piece)]), self._delimiter, self._quote)[0]
+        )
+        if self._width is None:
+            self._width = width
+        lines = piece.removesuffix(b"\n").split(b"\n")
+        if len(lines) == 1:
+            return True
+        return width == self._width and not any(map(self._is_record, lines[1:-1]))
+
+    def _is_record(self, line: bytes) -> bool:
+        # Three delimiters or more, and as many as the header has: a sentence hits that by no chance.
+        width = line.count(self._delimiter) + 1
+        return width == self._width and width >= _TELLING_WIDTH and self._quote not in line
 
     def _broken(self, piece: bytes, line: int) -> Refusal:
         rule = "unclosed_quote" if piece.count(self._quote) % 2 else "stray_quote"
@@ -418,12 +452,39 @@ def _unescaped_quotes(data: bytes) -> IntArray:
 
 def field_counts(records: pa.Array, delimiter: str, quote: str) -> IntArray:
     """How many fields each CSV record has. Delimiters inside quotes do not count."""
+    data, bounds = _buffers(records)
+    return _field_counts(data, bounds, ord(delimiter), ord(quote))
+
+
+def stray_returns(records: pa.Array, quote: str) -> BoolArray:
+    """Which CSV records hold a carriage return that ends no line, outside quotes."""
+    data, bounds = _buffers(records)
+    returns = positions(data, 0x0D)
+    if not returns.size:
+        return np.zeros(len(records), bool)
+    view = np.frombuffer(data, np.uint8)
+    returns = returns[view[np.minimum(returns + 1, len(view) - 1)] != _NEWLINE]
+    # At the very end, without a line feed after it, it is half a line end.
+    returns = _outside(returns[returns < len(view) - 1], positions(data, ord(quote)))
+    return np.diff(np.searchsorted(returns, bounds)) > 0
+
+
+def _buffers(records: pa.Array) -> tuple[memoryview, IntArray]:
+    """The bytes of a text array, and where its records start and end in them."""
     if not len(records):
-        return np.empty(0, np.int64)
+        return memoryview(b""), np.zeros(1, np.int64)
     bounds = np.frombuffer(records.buffers()[1], np.int32)[records.offset :][: len(records) + 1]
-    data = records.buffers()[2]
-    delimiters = positions(data, ord(delimiter))
-    quotes = positions(data, ord(quote))
-    if quotes.size:
-        delimiters = delimiters[np.searchsorted(quotes, delimiters) % 2 == 0]
+    data = memoryview(records.buffers()[2])[bounds[0] : bounds[-1]]
+    return data, bounds.astype(np.int64) - bounds[0]
+
+
+def _field_counts(
+    data: bytes | memoryview, bounds: IntArray, delimiter: int, quote: int
+) -> IntArray:
+    delimiters = _outside(positions(data, delimiter), positions(data, quote))
     return np.diff(np.searchsorted(delimiters, bounds)) + 1
+
+
+def _outside(places: IntArray, quotes: IntArray) -> IntArray:
+    """Those places that are not inside quotes."""
+    return places[np.searchsorted(quotes, places) % 2 == 0] if quotes.size else places

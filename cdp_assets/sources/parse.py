@@ -32,6 +32,7 @@ from cdp_assets.sources.framing import (
     field_counts,
     frames,
     payload_text,
+    stray_returns,
 )
 from cdp_assets.sources.refusal import ObjectRefused, Refusal
 
@@ -200,12 +201,13 @@ def _frames(handle: IO[bytes], contract: Contract, limits: Limits) -> Iterator[F
 def _header(frame: Frame, contract: Contract) -> tuple[list[str], Frame]:
     """The header's names, and the frame without it."""
     if not len(frame.records) or any(r.line < frame.lines[0] for r in frame.refusals):
-        raise ObjectRefused("missing_column", "the header itself is broken", line=1)
-    file_format = contract.format
-    text = frame.records[0].as_py()
-    [names] = csv.reader(
-        [text.rstrip("\r\n")], delimiter=file_format.delimiter, quotechar=file_format.quote
-    )
+        raise ObjectRefused("broken_header")
+    delimiter, quote = contract.format.delimiter, contract.format.quote
+    text = io.StringIO(frame.records[0].as_py().rstrip("\r\n"), newline="")
+    try:
+        [names] = csv.reader(text, delimiter=delimiter, quotechar=quote, strict=True)
+    except (csv.Error, ValueError) as error:
+        raise ObjectRefused("broken_header") from error
     rest = Frame(frame.records[1:], frame.lines[1:], frame.offsets[1:], frame.refusals)
     return [name.strip() for name in names], rest
 
@@ -220,12 +222,14 @@ def _near_miss(column: Column, header: Sequence[str]) -> str:
 def _csv_chunk(frame: Frame, layout: Layout, width: int, contract: Contract) -> Chunk:
     texts, lines, refusals = frame.records, frame.lines, list(frame.refusals)
     delimiter, quote = contract.format.delimiter, contract.format.quote
-    is_whole = field_counts(texts, delimiter, quote) == width
-    if not is_whole.all():
-        for index in np.flatnonzero(~is_whole):
+    has_return = stray_returns(texts, quote)
+    is_good = (field_counts(texts, delimiter, quote) == width) & ~has_return
+    if not is_good.all():
+        for index in np.flatnonzero(~is_good):
+            rule = "stray_return" if has_return[index] else "wrong_field_count"
             piece = texts[int(index)].as_py().encode()
-            refusals.append(Refusal(int(lines[index]), "wrong_field_count", payload_text(piece)))
-        texts, lines = texts.filter(pa.array(is_whole)), lines[is_whole]
+            refusals.append(Refusal(int(lines[index]), rule, payload_text(piece)))
+        texts, lines = texts.filter(pa.array(is_good)), lines[is_good]
     rows = _csv_rows(texts, [f"f{i}" for i in range(width)], delimiter, quote)
     rows = rows.select(layout.names).append_column(LINE, pa.array(lines))
     return Chunk(rows, _text_payload(texts), refusals)

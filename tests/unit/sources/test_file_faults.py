@@ -15,6 +15,8 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from cdp_assets.resources.object_store import ObjectInfo
 from cdp_assets.settings import Limits
@@ -315,6 +317,36 @@ class TestF17Csv:
         crm.load(crm_csv(*(crm_row(i, FirstName='"Ann') for i in range(1_000)), crm_row(1_000)))
         assert [row["contact_id"] for row in crm.raw()] == ["1000"]
         assert len(crm.found()) == 1_000
+
+    def test_open_quotes_that_happen_to_pair_up_do_not_swallow_what_is_between(
+        self, crm: Lake
+    ) -> None:
+        rows = [crm_row(i, FirstName='"' if i % 3 == 0 else "Ann") for i in range(10)]
+        crm.load(crm_csv(*rows))
+        assert [row["contact_id"] for row in crm.raw()] == ["1", "2", "4", "5", "7", "8"]
+        assert crm.found() == [(i + 2, "unclosed_quote", None) for i in (0, 3, 6, 9)]
+
+    def test_a_carriage_return_that_ends_no_line_costs_its_record(self, crm: Lake) -> None:
+        crm.load(crm_csv(crm_row(1, LastName="a\rb"), crm_row(2, LastName='"a\rb"')))
+        assert [row["last_name"] for row in crm.raw()] == ["a\rb"]
+        assert crm.found() == [(2, "stray_return", None)]
+
+    @pytest.mark.parametrize(
+        "content",
+        [crm_csv(crm_row(1)).replace(b"\n", b"\r"), b'Id,"First\n' + crm_row(1).encode()],
+        ids=["old Mac", "open quote"],
+    )
+    def test_a_header_that_is_none_refuses_the_object(self, crm: Lake, content: bytes) -> None:
+        crm.load(content)
+        assert crm.found() == [(None, "broken_header", None)]
+
+    @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(noise=st.text('",\r\n a\0', max_size=60), chunk=st.integers(1, 40))
+    def test_no_noise_loses_a_record_or_fails(self, crm: Lake, noise: str, chunk: int) -> None:
+        lake = crm.with_limits(chunk_bytes=chunk)
+        entry = lake.load(crm_csv(crm_row(1)) + noise.encode())
+        assert entry.status == "loaded"
+        assert entry.records_in == entry.records_loaded + entry.records_quarantined
 
     def test_a_quote_inside_a_field_costs_its_record(self, crm: Lake) -> None:
         crm.load(crm_csv(crm_row(1, FirstName='5" An"n'), crm_row(2)))
