@@ -77,11 +77,10 @@ class DuckDBWarehouse:
     def connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """Open the file for writing, with the layers' schemas in place and time in UTC."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        config = {
-            "memory_limit": self._memory_limit,
-            "preserve_insertion_order": "false",
-        }
-        with duckdb.connect(str(self._path), config=config) as connection:
+        with duckdb.connect(str(self._path)) as connection:
+            # Set, not passed on opening: dbt may hold the file open in this very process.
+            connection.execute(f"set memory_limit = '{self._memory_limit}'")
+            connection.execute("set preserve_insertion_order = false")
             connection.execute("set TimeZone = 'UTC'")
             for layer in LAYERS:
                 connection.execute(f"create schema if not exists {layer}")
