@@ -262,7 +262,7 @@ class CsvSplitter:
         return width == self._width and not any(map(self._is_record, lines[1:-1]))
 
     def _is_record(self, line: bytes) -> bool:
-        # Three delimiters or more, and as many as the header has: a sentence hits that by no chance.
+        # As many delimiters as the header has, three or more: no sentence has that by chance.
         width = line.count(self._delimiter) + 1
         return width == self._width and width >= _TELLING_WIDTH and self._quote not in line
 
