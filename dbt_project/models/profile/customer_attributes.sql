@@ -7,8 +7,10 @@ records as (
     {{ of_customers_to_write() }}
 ),
 
-identity_records as (
-    select * from {{ ref('identity_records') }}
+deleted_records as (
+    select record_id
+    from {{ ref('identity_records') }}
+    where is_deleted
 ),
 
 record_attributes as (
@@ -28,7 +30,7 @@ candidates as (
         record_attributes.record_id,
         record_attributes.last_seen_at as observed_at,
         rules.rule,
-        coalesce(identity_records.is_deleted, false) as is_deleted,
+        deleted_records.record_id is not null as is_deleted,
         -- The place of the source in the list; a source that is not listed comes last.
         coalesce(nullif(strpos(
             '|' || rules.source_priority || '|', '|' || record_attributes.source || '|'
@@ -36,10 +38,10 @@ candidates as (
     from record_attributes
     inner join records
         on record_attributes.record_id = records.record_id
-    inner join identity_records
-        on record_attributes.record_id = identity_records.record_id
     inner join rules
         on record_attributes.attribute = rules.attribute
+    left join deleted_records
+        on record_attributes.record_id = deleted_records.record_id
     where record_attributes.value is not null
 ),
 
