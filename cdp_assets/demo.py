@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cdp_assets.local import dagster_instance, reconcile_orphans
+from cdp_assets.local import claim_home, dagster_instance, reconcile_orphans
 from cdp_assets.run import run_landing_days, waiting_days
 from cdp_assets.sample.generate import SampleSize, generate
 from cdp_assets.settings import Settings
@@ -36,9 +36,10 @@ def run_waiting(settings: Settings) -> None:
     """Load every landing object that is new, and print the summary.
 
     Raises:
+        HomeInUseError: another process works in this home.
         RunFailedError: a step failed; the message names the step and where to look.
     """
-    with dagster_instance(settings) as instance:
+    with claim_home(settings, "cdp run"), dagster_instance(settings) as instance:
         reconcile_orphans(instance)
         with _timed("look for new objects"):
             days = waiting_days(settings)

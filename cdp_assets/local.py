@@ -1,29 +1,34 @@
 """Running the platform on one machine: its folders, its Dagster instance, its processes.
 
-Here: what `cdp demo` and `cdp dev` share. Not here: what they print (`demo.py`, `cli.py`).
+Here: what `cdp demo`, `cdp run` and `cdp dev` share. Not here: what they print (`demo.py`).
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 import dagster as dg
 
+from cdp_assets.errors import PlatformError
 from cdp_assets.settings import PROJECT_ROOT, Settings, export_serving, export_settings
 
-# The run's process id; `reconcile_orphans` tells by it whether anybody still works on the run.
-PID_TAG = "cdp/pid"
-
 _UNFINISHED = [
+    dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+
+
+class HomeInUseError(PlatformError):
+    """Another process works in this home; the message names it."""
 
 
 def prepare_home(settings: Settings) -> None:
@@ -43,20 +48,51 @@ def dagster_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
         yield instance
 
 
+def claim_home(settings: Settings, command: str) -> TextIO:
+    """Make this process the only one that works in this home.
+
+    The warehouse has one writer, and two daemons would launch every run twice. The lock is the
+    operating system's: it ends with the process, however that ends. Readers need no claim.
+
+    Args:
+        settings: of the tenant.
+        command: what to call this process to whoever comes second.
+
+    Returns:
+        The open lock file; closing it gives the home back.
+
+    Raises:
+        HomeInUseError: another process has claimed it.
+    """
+    settings.home.mkdir(parents=True, exist_ok=True)
+    lock = (settings.home / "lock").open("a+", encoding="utf-8")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.seek(0)
+        holder = lock.read()
+        lock.close()
+        raise HomeInUseError(
+            f"{holder} is at work in {settings.home}: new landing objects load while `cdp dev` "
+            "runs; otherwise wait for it or stop it."
+        ) from error
+    lock.truncate(0)
+    lock.write(f"`{command}` (process {os.getpid()})")
+    lock.flush()
+    return lock
+
+
 def reconcile_orphans(instance: dg.DagsterInstance) -> list[str]:
-    """Mark runs whose process is gone as failed, and free their pool slots.
+    """Mark runs that nobody works on any more as failed, which frees their pool slots.
 
     After a power cut runs stay "started" for ever: nothing else tells Dagster that they died.
-    Call it before a daemon or a run starts; runs of a live process (`cdp/pid`) are left alone.
+    Call it right after `claim_home`: then nobody else is at work, and every unfinished run is an
+    orphan. Queued runs are not: the next daemon starts them.
 
     Returns:
         The ids of the runs that were marked.
     """
-    orphans = [
-        run
-        for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED))
-        if not _is_alive(run.tags.get(PID_TAG))
-    ]
+    orphans = instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED))
     for run in orphans:
         instance.report_run_failed(
             run, "Its process is gone; marked failed when the platform started."
@@ -68,24 +104,17 @@ def serve(settings: Settings, *, port: int, unattended: bool) -> None:
     """Run Dagster's webserver and daemon on the loopback address until interrupted.
 
     The OSS UI has no login, so it is never bound to another address from here.
+
+    Raises:
+        HomeInUseError: another process works in this home.
     """
-    prepare_home(settings)
+    lock = claim_home(settings, "cdp dev")
     with dagster_instance(settings) as instance:
         reconcile_orphans(instance)
     export_serving(settings, unattended=unattended)
     executable = str(Path(sys.executable).parent / "dagster")
     workspace = str(PROJECT_ROOT / "workspace.yaml")
     command = [executable, "dev", "-w", workspace, "-h", "127.0.0.1", "-p", str(port)]
+    # The claim outlives this program: it belongs to the process, which Dagster takes over.
+    os.set_inheritable(lock.fileno(), True)
     os.execv(executable, command)
-
-
-def _is_alive(pid: str | None) -> bool:
-    if pid is None:
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -7,13 +7,11 @@ launches from the same job.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Sequence
 
 import dagster as dg
 
 from cdp_assets.errors import PlatformError
-from cdp_assets.local import PID_TAG
 from cdp_assets.resources.build import build_ledger, build_object_store
 from cdp_assets.sensors.landing import partition_range_tags
 from cdp_assets.settings import Settings
@@ -62,7 +60,7 @@ def run_landing_days(
     definitions = build_defs(settings, loggers={"progress": progress_logger(on_step)})
     result = definitions.resolve_job_def("customer_360").execute_in_process(
         instance=instance,
-        tags={**partition_range_tags(days), PID_TAG: str(os.getpid())},
+        tags=partition_range_tags(days),
         raise_on_error=False,
         run_config={"loggers": {"progress": {}}},
     )

@@ -18,6 +18,9 @@ from cdp_assets.sources.planner import LandingPlan, plan_source
 # After this many failed runs for the same objects the sensor stops asking and says so.
 MAX_FAILURES = 3
 
+# An object waits half of it on average; a tick lists one source's folder, well under a second.
+_INTERVAL_SECONDS = 10
+
 _PLAN_TAG = "cdp/plan"
 _SOURCE_TAG = "cdp/source"
 _ACTIVE = [
@@ -55,7 +58,7 @@ def _landing_sensor(
     @dg.sensor(
         name=f"landing_{source}",
         job=customer_360_job,
-        minimum_interval_seconds=15,
+        minimum_interval_seconds=_INTERVAL_SECONDS,
         default_status=(
             dg.DefaultSensorStatus.RUNNING
             if settings.unattended

@@ -1,13 +1,23 @@
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
+from pathlib import Path
 
 import dagster as dg
 import pytest
 
-from cdp_assets.local import PID_TAG, reconcile_orphans
+from cdp_assets.local import HomeInUseError, claim_home, reconcile_orphans
+from cdp_assets.settings import Settings, load_settings
+
+CLAIM_AND_WAIT = """
+import sys
+from cdp_assets.local import claim_home
+from cdp_assets.settings import load_settings
+lock = claim_home(load_settings({"CDP_HOME": sys.argv[1]}), "cdp dev")
+print("claimed", flush=True)
+sys.stdin.read()
+"""
 
 
 @dg.job
@@ -21,33 +31,53 @@ def instance():
         yield instance
 
 
-def _run(instance: dg.DagsterInstance, tags: dict[str, str]) -> str:
-    run = instance.create_run_for_job(nothing, status=dg.DagsterRunStatus.STARTED, tags=tags)
-    return run.run_id
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return load_settings({"CDP_HOME": str(tmp_path / "home")})
 
 
-def _pid_of_a_dead_process() -> str:
-    child = subprocess.Popen([sys.executable, "-c", ""])
-    child.wait()
-    return str(child.pid)
-
-
-def test_a_run_whose_process_is_gone_is_marked_failed(instance):
-    orphan = _run(instance, {PID_TAG: _pid_of_a_dead_process()})
-    assert reconcile_orphans(instance) == [orphan]
-    run = instance.get_run_by_id(orphan)
+def _status(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus:
+    run = instance.get_run_by_id(run_id)
     assert run is not None
-    assert run.status == dg.DagsterRunStatus.FAILURE
+    return run.status
 
 
-def test_a_run_of_a_process_that_lives_is_left_alone(instance):
-    alive = _run(instance, {PID_TAG: str(os.getpid())})
+@pytest.mark.parametrize(
+    "status",
+    [
+        dg.DagsterRunStatus.NOT_STARTED,
+        dg.DagsterRunStatus.STARTING,
+        dg.DagsterRunStatus.STARTED,
+        dg.DagsterRunStatus.CANCELING,
+    ],
+)
+def test_a_run_that_nobody_works_on_any_more_is_marked_failed(instance, status):
+    orphan = instance.create_run_for_job(nothing, status=status).run_id
+    assert reconcile_orphans(instance) == [orphan]
+    assert _status(instance, orphan) == dg.DagsterRunStatus.FAILURE
+
+
+@pytest.mark.parametrize("status", [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.CANCELED])
+def test_runs_that_have_ended_are_left_alone(instance, status):
+    run_id = instance.create_run_for_job(nothing, status=status).run_id
     assert reconcile_orphans(instance) == []
-    run = instance.get_run_by_id(alive)
-    assert run is not None
-    assert run.status == dg.DagsterRunStatus.STARTED
+    assert _status(instance, run_id) == status
 
 
-def test_a_run_that_a_stopped_daemon_launched_is_marked_failed(instance):
-    orphan = _run(instance, {})
-    assert reconcile_orphans(instance) == [orphan]
+def test_a_second_process_is_told_who_works_in_the_home(settings):
+    command = [sys.executable, "-c", CLAIM_AND_WAIT, str(settings.home)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == b"claimed\n"
+        with pytest.raises(HomeInUseError, match=rf"`cdp dev` \(process {first.pid}\) is at work"):
+            claim_home(settings, "cdp run")
+        first.kill()
+    with claim_home(settings, "cdp run"):
+        pass
+
+
+def test_a_home_that_was_given_back_can_be_claimed_again(settings):
+    with claim_home(settings, "cdp run"):
+        pass
+    with claim_home(settings, "cdp dev"):
+        pass
