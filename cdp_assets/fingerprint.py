@@ -22,6 +22,7 @@ DELIVERY_COLUMNS: Final = frozenset(
         "_line",
         "_load_id",
         "_loaded_at",
+        "_moved_from",
         "_object_key",
         "_object_version",
     }
@@ -31,9 +32,22 @@ HISTORY_TABLES: Final = frozenset(
         (IDENTITY, "customer_id_events"),
         (IDENTITY, "customer_map_history"),
         (IDENTITY, "customer_redirects"),
-        (IDENTITY, "touched_customers"),
         (PROFILE, "profile_history"),
     }
+)
+
+# How far a run got and what it looked at, which says nothing of the result.
+PROGRESS_TABLES: Final = frozenset(
+    (IDENTITY, name)
+    for name in (
+        "applied_loads",
+        "changed_records",
+        "cluster_assignments",
+        "customer_id_changes",
+        "source_changes",
+        "touched_customers",
+        "touched_identifiers",
+    )
 )
 
 
@@ -60,7 +74,7 @@ def table_hashes(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
     return {
         f"{layer}.{table}": _table_hash(connection, f'{layer}."{table}"', names)
         for layer, table, names in columns
-        if (layer, table) not in HISTORY_TABLES
+        if (layer, table) not in HISTORY_TABLES | PROGRESS_TABLES
     }
 
 

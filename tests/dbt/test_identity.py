@@ -278,7 +278,6 @@ BATCHES: list[list[tuple[str, str, list[Row]]]] = [
 # What says how far a run got, or what it looked at, is not a result.
 PROGRESS = {
     "applied_loads",
-    "caller_contacts",
     "changed_records",
     "cluster_assignments",
     "customer_id_changes",

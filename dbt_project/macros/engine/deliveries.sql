@@ -6,6 +6,9 @@
    associatively: first the new deliveries collapse among themselves, then with the rows that are
    there, and the result equals a full build.
 
+   `_moved_from` tells identity which record lost the row, when a winner belongs to another record
+   than the row that was there; '*' when that happened before identity could have looked.
+
    key: list of expressions that are never NULL.  version: expression, or none. #}
 
 {# The raw rows that the model has not seen: on an ordinary run, those of later loads. #}
@@ -83,6 +86,10 @@
         bool_or(_has_conflict) over (partition by {{ same_version }})
         or min(_row_hash) over (partition by {{ same_version }})
         <> max(_row_hash) over (partition by {{ same_version }}) as _differs
+        {%- if rows == "merged" and has_records() %},
+        max(_present_record_id) over (partition by {{ keys }}) as _former_record_id,
+        max(_moved_from) over (partition by {{ keys }}) as _former_moved_from
+        {%- endif %}
     from {{ rows }} as deliveries
 {%- endmacro %}
 
@@ -97,7 +104,13 @@
     _newest_load_id as _last_load_id,
     _all_deliveries as _deliveries,
     _differs as _has_conflict
+    {%- if has_records() %},
+    cast(null as varchar) as _moved_from
+    {%- endif %}
 {%- endmacro %}
+
+{# Whether the rows of this model belong to identity records. #}
+{% macro has_records() %}{{- return("record_id" in model.columns) -}}{% endmacro %}
 
 
 {# The rows to write: on an ordinary run, new rows collapsed with the present rows of their keys.
@@ -117,9 +130,12 @@
     ),
 
     merged as (
-        select {{ columns }} from {{ rows }}
+        select
+            {{ columns }}
+            {%- if has_records() %}, cast(null as varchar) as _present_record_id{% endif %}
+        from {{ rows }}
         union all
-        select {{ columns }} from present
+        select {{ columns }}{{ ", record_id as _present_record_id" if has_records() }} from present
     ),
 
     placed as ({{ place_deliveries("merged", key, version) }})
@@ -129,6 +145,7 @@
             "_last_load_id": "_newest_load_id",
             "_deliveries": "_all_deliveries",
             "_has_conflict": "_differs",
+            "_moved_from": moved_from(),
         } %}
         {%- for column in model.columns %}
         {{ collapsed[column] ~ " as " if column in collapsed }}{{ column }}{{ "," if not loop.last }}
@@ -136,6 +153,17 @@
     from placed
     where _place = 1
     {%- endif -%}
+{%- endmacro %}
+
+
+{# The record that the row belonged to before this winner came. #}
+{% macro moved_from() -%}
+    case
+        when _former_record_id is not distinct from record_id or _former_record_id is null
+            then _former_moved_from
+        when _former_moved_from is not null then '*'
+        else _former_record_id
+    end
 {%- endmacro %}
 
 

@@ -19,7 +19,8 @@ loads as (
     select
         '{{ entity }}' as entity,
         coalesce(max(_load_id), 0) as load_id,
-        coalesce(max(case when _has_conflict then _load_id end), 0) as conflict_load_id
+        {{ "0" if entity == 'pos__receipt_lines' else
+            "coalesce(max(case when _moved_from = '*' then _load_id end), 0)" }} as lost_load_id
     from {{ ref('clean_' ~ entity) }}
     {% if not loop.last %}union all{% endif %}
     {% endfor %}
@@ -30,10 +31,8 @@ compared as (
         loads.entity,
         coalesce(applied_loads.load_id, 0) as since_load_id,
         loads.load_id,
-        -- One id with two contents may have changed hands: its former record is not known.
-        -- A contact-center contact changes as a matter of course; `caller_contacts` remembers.
-        loads.conflict_load_id > coalesce(applied_loads.load_id, 0)
-        and loads.entity <> 'contact_center__contacts' as has_new_conflict
+        -- A row that changed hands twice since then: the record in between is not known.
+        loads.lost_load_id > coalesce(applied_loads.load_id, 0) as has_lost_record
     from loads
     left join applied_loads on loads.entity = applied_loads.entity
 ),
@@ -44,7 +43,7 @@ final as (
         since_load_id,
         load_id,
         {{ 'true' if flags.FULL_REFRESH else 'false' }}
-        or bool_or(has_new_conflict) over ()
+        or bool_or(has_lost_record) over ()
         or max(since_load_id) over () = 0 as is_rebuild
     from compared
 )
