@@ -26,6 +26,7 @@ RULES: Final[dict[str, str]] = {
     "missing_column": "a declared column is absent; deliver it, or declare it optional",
     "duplicate_header": "two columns have one header; name them apart",
     "undeclared_column": "a column that the contract does not declare; declare it or drop it",
+    "too_many_columns": "more undeclared columns than an object may have; send names, not data",
     "not_parquet": "the bytes are no Parquet file; deliver the object again",
     "nested_column": "a Parquet column holds lists or structs; flatten it",
     # Records.

@@ -35,6 +35,12 @@ from tests.unit.sources.conftest import (
     parquet,
 )
 
+NOISY = settings(
+    max_examples=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+
 
 class TestF09ObjectsThatVanish:
     def test_an_object_gone_since_the_listing_is_skipped_with_a_reason(self, crm: Lake) -> None:
@@ -340,7 +346,7 @@ class TestF17Csv:
         crm.load(content)
         assert crm.found() == [(None, "broken_header", None)]
 
-    @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @NOISY
     @given(noise=st.text('",\r\n a\0', max_size=60), chunk=st.integers(1, 40))
     def test_no_noise_loses_a_record_or_fails(self, crm: Lake, noise: str, chunk: int) -> None:
         lake = crm.with_limits(chunk_bytes=chunk)
@@ -419,12 +425,13 @@ class TestF18Json:
             ('{"messageId": "2", "properties": {"total": NaN}}', "malformed_json"),
             ('{"messageId": "2", "properties": {"total":nan}}', "malformed_json"),
             ('{"messageId": "2", "properties": [-Infinity]}', "malformed_json"),
+            ('{"messageId": "2", "a\\u0000b": 1}', "nul_character"),
             ('{"messageId": "2", "x": ' + '{"a":' * 1000 + "1" + "}" * 1001, "too_deep"),
             ('{"messageId": "2", "x": ' + "[" * 100_000 + "]" * 100_000 + "}", "too_deep"),
         ],
         ids=[
             "cut", "text", "single quotes", "list", "number", "null", "duplicate key",
-            "NaN", "nan", "Infinity", "1,000 deep", "100,000 deep",
+            "NaN", "nan", "Infinity", "NUL in a key", "1,000 deep", "100,000 deep",
         ],
     )  # fmt: skip
     def test_a_broken_line_costs_only_itself(self, web: Lake, line: str, rule: str) -> None:
@@ -475,6 +482,16 @@ class TestF18Json:
         center.load((contact_record(1) + broken + contact_record(3) + contact_record(4)).encode())
         assert [row["contact_id"] for row in center.raw()] == ["1", "3", "4"]
         assert [rule for _, rule, _ in center.found()] == ["malformed_json"]
+
+    @NOISY
+    @given(noise=st.text('{}[]":,\\ a1\0\n', max_size=40), chunk=st.integers(1, 40))
+    def test_no_noise_takes_what_comes_after_it_or_fails(
+        self, center: Lake, noise: str, chunk: int
+    ) -> None:
+        lake = center.with_limits(chunk_bytes=chunk)
+        entry = lake.load((contact_record(1) + noise + contact_record(2)).encode())
+        assert entry.status == "loaded"
+        assert entry.records_in == entry.records_loaded + entry.records_quarantined
 
     @pytest.mark.parametrize("chunk_bytes", [64, 500, 1 << 20])
     def test_it_does_not_matter_where_chunks_end(self, center: Lake, chunk_bytes: int) -> None:
@@ -562,6 +579,30 @@ class TestF19Drift:
         [found] = lake.quarantine()
         assert (found["scope"], found["rule"], found["column"]) == (scope, "not_date", "birth_date")
         assert found["line"] == 3
+
+    @pytest.mark.parametrize("policy", ["evolve", "discard_value"])
+    @pytest.mark.parametrize("text", ["soon", "9999-01-01T00:00:00.000Z"])
+    def test_an_instant_stands_only_while_its_text_does(
+        self, web: Lake, policy: str, text: str
+    ) -> None:
+        lake = web.with_column("sent_at", on_type_error=policy)
+        lake.load(json_lines(event(1, sentAt=text)))
+        [row] = lake.raw()
+        kept = text if policy == "evolve" else None
+        assert (row["sent_at"], row["sent_at_utc"]) == (kept, None)
+        assert [row["scope"] for row in lake.quarantine()] == ["value"]
+
+    def test_names_without_end_are_data_and_refuse_the_object(self, web: Lake) -> None:
+        lake = web.with_limits(chunk_bytes=1_000)
+        lake.load(json_lines(*(event(i, **{f"key_{i}": i}) for i in range(300))))
+        assert lake.found() == [(None, "too_many_columns", None)]
+
+    def test_many_shapes_of_objects_are_all_judged(self, web: Lake) -> None:
+        lake = web.with_limits(chunk_bytes=1)
+        lake.load(json_lines(*(event(i, **{f"key_{i % 50}": i}) for i in range(100))))
+        assert [row["_extra"] for row in lake.raw()] == [
+            f'{{"key_{i % 50}":{i}}}' for i in range(100)
+        ]
 
     def test_a_missing_required_value_costs_its_record(self, crm: Lake) -> None:
         crm.load(crm_csv(crm_row(""), crm_row(2)))
