@@ -6,12 +6,13 @@ Here: what `cdp demo`, `cdp run` and `cdp dev` share. Not here: what they print 
 from __future__ import annotations
 
 import fcntl
+import json
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from string import Template
 from typing import TextIO
 
 import dagster as dg
@@ -35,8 +36,9 @@ def prepare_home(settings: Settings) -> None:
     """Make the folders and Dagster's configuration of this machine. Safe to repeat."""
     export_settings(settings)
     settings.dagster_home.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(
-        PROJECT_ROOT / "deploy" / "local" / "dagster.yaml", settings.dagster_home / "dagster.yaml"
+    template = Template((PROJECT_ROOT / "deploy" / "local" / "dagster.yaml").read_text())
+    (settings.dagster_home / "dagster.yaml").write_text(
+        template.substitute(dagster_home=json.dumps(str(settings.dagster_home)))
     )
 
 
