@@ -1,0 +1,228 @@
+"""A run that looks only at what is near a change ends like one that looks at everything.
+
+Random people, links, conflicts and deletions in several batches, on DuckDB tables as the models
+leave them; dbt itself is not run here (tests/dbt does).
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import duckdb
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cdp_assets.identity.apply import apply_assignments
+from cdp_assets.identity.resolve import resolve
+from cdp_assets.identity.tables import APPLIED, ASSIGNMENTS, MAP, REDIRECTS, REFUSED_MERGES
+from cdp_assets.resources.warehouse import DuckDBWarehouse
+
+_NAMES = "ABCDEFGHIJ"
+
+
+@dataclass(frozen=True)
+class Person:
+    """A record: when it was seen first, its name and its login."""
+
+    seen: int
+    name: str | None
+    user_id: str | None
+    is_device: bool
+
+
+@dataclass(frozen=True)
+class State:
+    """All records and links at one time; a link is a value that two records share."""
+
+    records: dict[str, Person]
+    links: dict[str, tuple[str, str]]
+
+    def values_of(self, name: str) -> set[str]:
+        return {value for value, pair in self.links.items() if name in pair}
+
+
+_people = st.builds(
+    Person,
+    seen=st.integers(0, 4),
+    name=st.sampled_from([None, None, "anna", "boris"]),
+    user_id=st.sampled_from([None, None, "1", "2"]),
+    is_device=st.booleans(),
+)
+
+
+@st.composite
+def _stories(draw: st.DrawFn) -> list[State]:
+    """A first state and a few more, each one or two small changes away from the one before."""
+    records = dict(zip(_NAMES, draw(st.lists(_people, min_size=6, max_size=10)), strict=False))
+    pairs = [f"{a}{b}" for a, b in itertools.combinations(_NAMES, 2)]
+    links = set(draw(st.lists(st.sampled_from(pairs), min_size=4, max_size=10)))
+    states = [_state(records, links)]
+    for _ in range(draw(st.integers(1, 3))):
+        for _ in range(draw(st.integers(1, 2))):
+            kind = draw(st.sampled_from(["person", "gone", "link", "unlink"]))
+            if kind == "person":
+                records[draw(st.sampled_from(_NAMES))] = draw(_people)
+            elif kind == "gone":
+                records.pop(draw(st.sampled_from(_NAMES)), None)
+            elif kind == "link":
+                links.add(draw(st.sampled_from(pairs)))
+            elif links:
+                links.remove(draw(st.sampled_from(sorted(links))))
+        states.append(_state(records, links))
+    return states
+
+
+def _state(records: dict[str, Person], links: set[str]) -> State:
+    return State(
+        dict(records), {pair: (pair[0], pair[1]) for pair in links if set(pair) <= records.keys()}
+    )
+
+
+@settings(max_examples=25, deadline=None)
+@given(states=_stories())
+def test_looking_near_the_changes_equals_looking_at_everything(states):
+    with (
+        TemporaryDirectory() as folder,
+        # Held open: DuckDB then need not write the file at the end of every statement's session.
+        duckdb.connect(f"{folder}/near.duckdb"),
+        duckdb.connect(f"{folder}/everything.duckdb"),
+    ):
+        near = _warehouse(Path(folder) / "near.duckdb")
+        everything = _warehouse(Path(folder) / "everything.duckdb")
+        before = State({}, {})
+        for state in states:
+            _write(near, before, state, is_rebuild=False)
+            _write(everything, before, state, is_rebuild=True)
+            for warehouse in (near, everything):
+                resolve(warehouse)
+                apply_assignments(warehouse, "run")
+            for table in (MAP, REDIRECTS, REFUSED_MERGES):
+                assert _rows(near, table.address) == _rows(everything, table.address)
+            before = state
+
+
+def test_applying_the_same_candidate_again_changes_nothing(tmp_path):
+    warehouse = _warehouse(tmp_path / "w.duckdb")
+    person = Person(seen=0, name="anna", user_id=None, is_device=False)
+    _write(warehouse, State({}, {}), State({"A": person, "B": person}, {"v": ("A", "B")}), True)
+    resolve(warehouse)
+    apply_assignments(warehouse, "run")
+    tables = [table.address for table in (*APPLIED, ASSIGNMENTS)]
+    before = [_rows(warehouse, table) for table in tables]
+    apply_assignments(warehouse, "run")
+    assert [_rows(warehouse, table) for table in tables] == before
+
+
+def test_the_map_can_be_asked_whose_a_record_was(tmp_path):
+    warehouse = _warehouse(tmp_path / "w.duckdb")
+    person = Person(seen=0, name="anna", user_id=None, is_device=False)
+    apart = State({"A": person, "B": person}, {})
+    together = State({"A": person, "B": person}, {"v": ("A", "B")})
+    for before, state in itertools.pairwise([State({}, {}), apart, together, apart]):
+        _write(warehouse, before, state, is_rebuild=False)
+        resolve(warehouse)
+        apply_assignments(warehouse, "run")
+    history = _rows(
+        warehouse,
+        "(select valid_from, valid_to, customer_id = first(customer_id) over (order by valid_from)"
+        " as is_own from identity.customer_map_history where record_id = 'B')",
+    )
+    assert [row[2] for row in history] == ["true", "false", "true"]
+    assert [row[1] for row in history[:-1]] == [row[0] for row in history[1:]]
+    events = _rows(
+        warehouse,
+        "(select event from identity.customer_id_events where event = 'merge'"
+        " or event = 'split' or event = 'restore')",
+    )
+    assert sorted(events) == [("merge",), ("restore",), ("split",)]
+
+
+def _warehouse(path: Path) -> DuckDBWarehouse:
+    warehouse = DuckDBWarehouse(path, path.with_suffix(".published"), "1GB")
+    warehouse.execute(
+        "create table identity.identity_limits as select 'user_id' as identifier_type,"
+        " 1 as max_per_customer",
+        "create table identity.applied_loads (entity varchar, load_id bigint)",
+        "create table cleansed.clean_pos__receipts (receipt_id varchar, record_id varchar)",
+        "create table cleansed.clean_pos__receipt_lines (receipt_id varchar, _load_id bigint)",
+    )
+    return warehouse
+
+
+def _write(warehouse: DuckDBWarehouse, before: State, state: State, is_rebuild: bool) -> None:
+    """What the models would leave: everything as it is, and what changed since `before`."""
+    names = before.records.keys() | state.records.keys()
+    changed = {
+        name
+        for name in names
+        if before.records.get(name) != state.records.get(name)
+        or before.values_of(name) != state.values_of(name)
+    }
+    touched = {v for name in changed for s in (before, state) for v in s.values_of(name)}
+    carriers = {(name, value, True) for name in state.records for value in state.values_of(name)}
+    carriers |= {(name, value, False) for name in changed for value in before.values_of(name)}
+    with warehouse.connect() as connection:
+        _replace(
+            connection,
+            "identity_records (record_id varchar, record_kind varchar, first_seen_at timestamp,"
+            " first_name_key varchar, birth_date date)",
+            [
+                (
+                    name,
+                    "device" if one.is_device else "contact",
+                    f"2025-01-0{one.seen + 1}",
+                    one.name,
+                    None,
+                )
+                for name, one in state.records.items()
+            ],
+        )
+        _replace(
+            connection,
+            "identifiers (record_id varchar, identifier_type varchar, identifier_value varchar,"
+            " is_current boolean)",
+            [(name, "email", value, current) for name, value, current in carriers]
+            + [
+                (name, "user_id", one.user_id, True)
+                for name, one in state.records.items()
+                if one.user_id
+            ],
+        )
+        columns = "(left_record_id varchar, right_record_id varchar, rule varchar, rule_version"
+        columns += " varchar, tier integer, score double, first_seen_at timestamp, is_leaf boolean,"
+        columns += " reason varchar)"
+        links = [
+            (a, b, "same_email", "1", 2, 0.95, "2025-01-01", False, None)
+            for a, b in state.links.values()
+        ]
+        _replace(connection, f"edge_candidates {columns}", links)
+        _replace(connection, f"identity_edges {columns}", links)
+        _replace(connection, "changed_records (record_id varchar)", [(name,) for name in changed])
+        _replace(
+            connection,
+            "touched_identifiers (identifier_type varchar, identifier_value varchar)",
+            [("email", value) for value in touched],
+        )
+        _replace(
+            connection,
+            "source_changes (entity varchar, since_load_id bigint, load_id bigint,"
+            " is_rebuild boolean)",
+            [("pos__receipt_lines", 0, 1, is_rebuild)],
+        )
+
+
+def _replace(connection: duckdb.DuckDBPyConnection, table: str, rows: list[tuple]) -> None:
+    connection.execute(f"create or replace table identity.{table}")
+    if rows:
+        marks = ", ".join("?" for _ in rows[0])
+        connection.executemany(f"insert into identity.{table.split()[0]} values ({marks})", rows)
+
+
+def _rows(warehouse: DuckDBWarehouse, table: str) -> list[tuple]:
+    with warehouse.connect() as connection:
+        return connection.execute(
+            f"select columns(*)::varchar from {table} order by all"
+        ).fetchall()
