@@ -122,19 +122,26 @@ def is_incomplete(key: str) -> bool:
     )
 
 
+def is_key(key: str) -> bool:
+    """Tell whether a key stays below the root and can be printed on one line.
+
+    At most 1,024 bytes, no empty, `.` or `..` part (so none is absolute), and no character that
+    does not print: a newline would forge a log line.
+    """
+    return (
+        not any(part in ("", ".", "..") for part in key.split("/"))
+        and key.isprintable()
+        and len(key.encode(errors="replace")) <= 1024
+    )
+
+
 def check_key(key: str) -> str:
-    """Give back a key that stays below the root.
+    """Give the key back.
 
     Raises:
-        KeyRefusedError: empty, absolute, over 1,024 bytes, with an empty, `.` or `..` part, or with
-            a character that does not print (a newline would forge a log line).
+        KeyRefusedError: it is none.
     """
-    parts = key.split("/")
-    if (
-        any(part in ("", ".", "..") for part in parts)
-        or not key.isprintable()
-        or len(key.encode(errors="replace")) > 1024
-    ):
+    if not is_key(key):
         raise KeyRefusedError(f"{key!r} is no object key: it must be a plain path below the lake.")
     return key
 

@@ -31,6 +31,7 @@ from cdp_assets.resources.object_store import (
     ObjectInfo,
     ObjectMissingError,
     ObjectStore,
+    is_key,
     seekable,
 )
 from cdp_assets.settings import Limits, Settings
@@ -126,6 +127,8 @@ def extract_days(
         info
         for day in days
         for info in store.list(landing_prefix(contract.source, contract.entity, day))
+        # What is no key is an unknown object, which the planner reports.
+        if is_key(info.key)
     ]
     loaded = ledger.loaded_versions(contract.source)
     due = [info for info in infos if loaded.get(info.key) != (info.version, contract.version)]

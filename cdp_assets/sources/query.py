@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from cdp_assets.sources.chunk import LINE, RECORD, Layout
 from cdp_assets.sources.contracts import Column, Contract
-from cdp_assets.sources.parse import LINE, RECORD, Layout
 from cdp_assets.sources.rules import LATEST_EVENT, Check, instant, literal
 
 EXTRA: Final = "_extra"

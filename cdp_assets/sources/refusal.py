@@ -28,7 +28,7 @@ RULES: Final[dict[str, str]] = {
     "undeclared_column": "a column that the contract does not declare; declare it or drop it",
     "too_many_columns": "more undeclared columns than an object may have; send names, not data",
     "not_parquet": "the bytes are no Parquet file; deliver the object again",
-    "nested_column": "a Parquet column holds lists or structs; flatten it",
+    "no_text_form": "a Parquet column holds lists, structs or the like; flatten it",
     # Records.
     "record_too_large": "the record is over limits.record_bytes; split it",
     "invalid_encoding": "bytes that the declared encoding does not have; mend the export",

@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 
 from cdp_assets.settings import Limits
+from cdp_assets.sources.chunk import LINE, RECORD, Chunk, Layout
 from cdp_assets.sources.contracts import Contract
-from cdp_assets.sources.parse import LINE, RECORD, Chunk, Layout, strict_json_fault
 from cdp_assets.sources.query import (
     FAULT,
     FIRST_CHECK,
@@ -29,6 +29,7 @@ from cdp_assets.sources.query import (
 )
 from cdp_assets.sources.refusal import ObjectRefused, Refusal, Scope
 from cdp_assets.sources.rules import LATEST_EVENT, checks, latest_event
+from cdp_assets.sources.strict_json import strict_json_fault
 
 # More undeclared names than this in one object are data, not names.
 _MAX_UNDECLARED: Final = 256

@@ -15,8 +15,8 @@ import pytest
 
 from cdp_assets.resources.object_ledger import LedgerError, SQLiteObjectLedger
 from cdp_assets.resources.object_store import S3ObjectStore
+from cdp_assets.sources.chunk import Chunk
 from cdp_assets.sources.extract import ConservationError, replay
-from cdp_assets.sources.parse import Chunk
 from cdp_assets.sources.tables import file_key
 from cdp_assets.sources.validate import Judge, Judged, Session
 from tests.unit.s3 import s3_endpoint, s3_store
@@ -241,6 +241,12 @@ class TestHostileInput:
         name = "it's 100%25 {odd} [name] *.csv"
         entry = crm.load(crm_csv(crm_row(1)), name)
         assert [row["_object_key"] for row in crm.raw()] == [entry.object_key]
+
+    def test_f40_a_name_that_breaks_lines_stops_nothing(self, crm: Lake) -> None:
+        key = crm.land("a.csv", crm_csv(crm_row(1)))
+        path = Path(crm.store.url(key))
+        path.with_name("b\n.csv").write_bytes(crm_csv(crm_row(2)))
+        assert crm.extract_day().total.objects == 1
 
     def test_the_judging_connection_reaches_no_file(self, tmp_path: Path) -> None:
         import pyarrow as pa

@@ -790,9 +790,20 @@ class TestParquet:
         receipt_lines.load(parquet(lines(5))[:cut])
         assert receipt_lines.found() == [(None, "not_parquet", None)]
 
-    def test_nested_columns_are_refused_by_name(self, receipt_lines: Lake) -> None:
-        receipt_lines.load(parquet({**lines(1), "items": [[1, 2]]}))
-        assert receipt_lines.found() == [(None, "nested_column", "items")]
+    def test_columns_without_a_text_form_are_refused_by_name(self, receipt_lines: Lake) -> None:
+        for column in ([[1, 2]], [{"a": 1}]):
+            receipt_lines.load(parquet({**lines(1), "items": column}))
+            assert receipt_lines.found() == [(None, "no_text_form", "items")]
+
+    def test_an_object_is_stopped_at_its_bytes(self, receipt_lines: Lake) -> None:
+        lake = receipt_lines.with_limits(object_bytes=1_000)
+        lake.load(parquet(lines(1_000)))
+        assert lake.found() == [(None, "too_many_bytes", None)]
+
+    def test_rows_of_many_batches_keep_their_numbers(self, receipt_lines: Lake) -> None:
+        entry = receipt_lines.load(parquet(lines(70_000)))
+        assert entry.records_loaded == 70_000
+        assert [row["_line"] for row in receipt_lines.raw()] == list(range(1, 70_001))
 
 
 def lines(count: int, **columns: Any) -> dict[str, Any]:
