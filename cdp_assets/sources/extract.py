@@ -292,8 +292,10 @@ class Extraction:
                 info, handle = stack.enter_context(self._store.open_reader(load.info.key))
                 load = replace(load, info=info)
                 for rows, refusals in self._judged(handle, load, tally):
-                    raw.write(self._raw_rows(rows, load))
-                    quarantine.write(self._quarantine_rows(refusals, load))
+                    if rows is not None:
+                        raw.write(self._raw_rows(rows, load))
+                    if refusals:
+                        quarantine.write(self._quarantine_rows(refusals, load))
                 tally.check(info.key)
         except ObjectRefused as refused:
             return self._refuse(load, refused)
@@ -345,19 +347,17 @@ class Extraction:
             layout, chunks = read_chunks(handle, self._contract, self._limits)
             judge = Judge(self._contract, layout, load.dt, self._limits)
             for chunk in chunks:
-                tally.records_in += len(chunk.rows) + len(chunk.refusals)
-                tally.count(chunk.refusals)
-                yield None, chunk.refusals
+                rows, refusals = None, chunk.refusals
                 if len(chunk.rows):
                     judged = judge.judge(self._session, chunk)
-                    tally.loaded += len(judged.rows)
-                    tally.count(judged.refusals)
+                    rows, refusals = judged.rows, [*chunk.refusals, *judged.refusals]
+                    tally.loaded += len(rows)
                     tally.new_columns |= judged.new_columns
-                    yield judged.rows, judged.refusals
+                tally.records_in += len(chunk.rows) + len(chunk.refusals)
+                tally.count(refusals)
+                yield rows, refusals
 
-    def _raw_rows(self, rows: pa.Table | None, load: _Load) -> pa.Table:
-        if rows is None or not len(rows):
-            return self._schema.empty_table()
+    def _raw_rows(self, rows: pa.Table, load: _Load) -> pa.Table:
         columns = {name: rows[name] for name in rows.column_names}
         for column in self._contract.columns:
             if column.type == "phone":

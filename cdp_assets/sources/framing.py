@@ -13,7 +13,6 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Final, Protocol
 
 import numpy as np
@@ -28,6 +27,8 @@ PAYLOAD_CHARACTERS: Final = 4096
 IntArray = np.ndarray[tuple[int], np.dtype[np.int64]]
 BoolArray = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
+# What may stand between two objects, for a place to go on that two chunks share.
+_JOINT_BYTES: Final = 64
 _TELLING_WIDTH: Final = 4
 _DECODER: Final = json.JSONDecoder()
 _OBJECT_START: Final = re.compile(r"\s*(?=\{)")
@@ -83,27 +84,18 @@ class Splitter(Protocol):
     has_lines: bool
 
     def split(self, data: bytes, line: int, *, is_last: bool) -> Split:
-        """Cut `data`, whose first byte is on `line`; with `is_last` nothing may be left over."""
+        """Cut `data`, whose first byte is on `line`.
+
+        With `is_last` nothing may be left over; where records are lines, `data` ends with one.
+        """
         ...
 
 
 def frames(blocks: Iterator[bytes], file_format: FileFormat, limits: Limits) -> Iterator[Frame]:
     """Cut a stream of blocks into frames of about `limits.chunk_bytes`."""
-    splitter = splitter_for(file_format, limits)
-    line, offset, carry = 1, 0, b""
-    chunks = _chunks(blocks, limits.chunk_bytes)
-    for chunk in chunks:
-        data = carry + chunk
-        split = splitter.split(data, line, is_last=False)
-        if split.ends.size:
-            yield _frame(data, split, offset, limits)
-        used = int(split.ends[-1]) if split.ends.size else 0
-        line, offset, carry = split.next_line, offset + used, data[used:]
-        if len(carry) > limits.record_bytes:
-            yield _only_refusal(_too_large(line, carry, limits))
-            line, offset, carry = _skip_record(chunks, splitter, carry, line, offset)
-    if carry:
-        yield _frame(carry, splitter.split(carry, line, is_last=True), offset, limits)
+    framer = _Framer(splitter_for(file_format, limits), limits)
+    for chunk, is_last in _chunks(blocks, limits.chunk_bytes):
+        yield from framer.feed(chunk, is_last=is_last)
 
 
 def splitter_for(file_format: FileFormat, limits: Limits) -> Splitter:
@@ -136,8 +128,6 @@ class LineSplitter:
     def split(self, data: bytes, line: int, *, is_last: bool) -> Split:
         """Cut at every line end."""
         ends = positions(data, _NEWLINE) + 1
-        if is_last and data and (not ends.size or ends[-1] < len(data)):
-            ends = np.append(ends, len(data))
         lines = line + np.arange(len(ends), dtype=np.int64)
         return Split(ends, lines, ~_is_blank(data, ends), line + len(ends))
 
@@ -338,18 +328,60 @@ def payload_text(piece: bytes) -> str:
     return text.rstrip("\r\n")[:PAYLOAD_CHARACTERS].replace("\0", "\\x00")
 
 
-def _chunks(blocks: Iterator[bytes], size: int) -> Iterator[bytes]:
-    """Join blocks to chunks of at least `size`; the last one may be smaller."""
+class _Framer:
+    """Keeps what one chunk leaves over for the next."""
+
+    def __init__(self, splitter: Splitter, limits: Limits) -> None:
+        self._splitter = splitter
+        self._limits = limits
+        self._data = b""
+        self._line = 1
+        self._offset = 0
+        self._is_skipping = False
+
+    def feed(self, chunk: bytes, *, is_last: bool) -> Iterator[Frame]:
+        """The records that end in this chunk."""
+        self._data += chunk
+        if self._is_skipping:
+            self._skip()
+        if self._is_skipping:
+            return
+        if is_last and self._splitter.has_lines and not self._data.endswith(b"\n"):
+            self._data += b"\n"
+        split = self._splitter.split(self._data, self._line, is_last=is_last)
+        if split.ends.size:
+            yield _frame(self._data, split, self._offset, self._limits)
+            self._drop(int(split.ends[-1]), split.next_line)
+        if len(self._data) > self._limits.record_bytes:
+            yield _only_refusal(_too_large(self._line, self._data, self._limits))
+            self._is_skipping = True
+
+    def _skip(self) -> None:
+        """Drop bytes up to the next place where a record may start, if it is in sight."""
+        match = self._splitter.resume.search(self._data)
+        dropped = match.end() if match else max(len(self._data) - _JOINT_BYTES, 0)
+        has_lines = self._splitter.has_lines
+        passed = self._data.count(b"\n", 0, dropped) if has_lines else bool(match)
+        self._drop(dropped, self._line + passed)
+        self._is_skipping = match is None
+
+    def _drop(self, count: int, next_line: int) -> None:
+        self._data = self._data[count:]
+        self._offset += count
+        self._line = next_line
+
+
+def _chunks(blocks: Iterator[bytes], size: int) -> Iterator[tuple[bytes, bool]]:
+    """Join blocks to chunks of at least `size`; the last one, perhaps empty, is marked."""
     held: list[bytes] = []
     held_bytes = 0
     for block in blocks:
+        if held_bytes >= size:
+            yield b"".join(held), False
+            held, held_bytes = [], 0
         held.append(block)
         held_bytes += len(block)
-        if held_bytes >= size:
-            yield b"".join(held)
-            held, held_bytes = [], 0
-    if held:
-        yield b"".join(held)
+    yield b"".join(held), True
 
 
 def _frame(data: bytes, split: Split, offset: int, limits: Limits) -> Frame:
@@ -379,20 +411,6 @@ def _only_refusal(refusal: Refusal) -> Frame:
 def _too_large(line: int, piece: bytes, limits: Limits) -> Refusal:
     detail = f"limit {limits.record_bytes} bytes"
     return Refusal(line, "record_too_large", payload_text(piece), detail=detail)
-
-
-def _skip_record(
-    chunks: Iterator[bytes], splitter: Splitter, carry: bytes, line: int, offset: int
-) -> tuple[int, int, bytes]:
-    """Drop bytes up to the next place where a record may start."""
-    for data in chain([carry], chunks):
-        match = splitter.resume.search(data)
-        end = match.end() if match else len(data)
-        line += data.count(b"\n", 0, end) if splitter.has_lines else bool(match)
-        offset += end
-        if match:
-            return line, offset, data[end:]
-    return line, offset, b""
 
 
 def _is_blank(data: bytes, ends: IntArray) -> BoolArray:
