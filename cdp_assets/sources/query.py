@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 from cdp_assets.sources.chunk import LINE, RECORD, Layout
@@ -113,7 +114,7 @@ class JudgingQuery:
         instants = [c.derived_name for c in self.contract.columns if c.type == "timestamp"]
         return [*self.contract.by_name, *filter(None, instants), EXTRA, ROW_HASH, LINE]
 
-    @property
+    @cached_property
     def value_checks(self) -> dict[str, list[tuple[int, str]]]:
         """By column: codes and conditions of the checks that cost a value and not its row."""
         found: dict[str, list[tuple[int, str]]] = {}
