@@ -37,6 +37,42 @@ def run() -> None:
 
 
 @app.command()
+def replay(
+    source: Annotated[str, typer.Argument(help="For example crm.")],
+    entity: Annotated[str, typer.Argument(help="For example contacts.")],
+) -> None:
+    """Extract again the objects with rows in quarantine, once they or the contract are mended."""
+    from cdp_assets.demo import replay_quarantine
+
+    replay_quarantine(_settings(), source, entity)
+
+
+@app.command()
+def doctor(
+    rebuild: Annotated[
+        bool, typer.Option(help="Set damaged state aside and build everything anew from landing.")
+    ] = False,
+) -> None:
+    """Look over the state of this home: the ledger, the raw files, the warehouse."""
+    from cdp_assets.doctor import diagnose, set_state_aside
+
+    settings = _settings()
+    faults = diagnose(settings)
+    for fault in faults:
+        typer.echo(f"! {fault}")
+    if not faults:
+        typer.echo("The ledger, the raw files and the warehouse are sound and agree.")
+    elif rebuild:
+        from cdp_assets.demo import run_waiting
+
+        typer.echo(f"The old state is kept in {set_state_aside(settings)}.")
+        run_waiting(settings)
+    else:
+        typer.echo("`cdp doctor --rebuild` sets the state aside and builds it anew from landing.")
+        raise typer.Exit(1)
+
+
+@app.command()
 def dev(
     port: Annotated[int, typer.Option(help="Port of the UI, on the loopback address.")] = 3000,
     attended: Annotated[

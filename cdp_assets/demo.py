@@ -1,4 +1,4 @@
-"""`cdp demo` and `cdp run`: load what is new in this process and show what came of it.
+"""`cdp demo`, `cdp run` and `cdp replay`: load in this process and show what came of it.
 
 Here: the order of the steps and what a person sees. Not here: the sample (`sample/`), the run
 (`run.py`), the counting (`summary.py`).
@@ -13,9 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cdp_assets.local import claim_home, dagster_instance, reconcile_orphans
-from cdp_assets.run import run_landing_days, waiting_days
+from cdp_assets.resources.build import build_ledger, build_object_store, build_warehouse
+from cdp_assets.run import run_job, run_landing_days, waiting
 from cdp_assets.sample.generate import SampleSize, generate
 from cdp_assets.settings import Settings
+from cdp_assets.sources.contracts import contract_of, load_contracts
+from cdp_assets.sources.extract import replay
+from cdp_assets.sources.tables import refresh_source_tables
 from cdp_assets.summary import print_summary
 
 _SEED = 7
@@ -42,13 +46,44 @@ def run_waiting(settings: Settings) -> None:
     with claim_home(settings, "cdp run"), dagster_instance(settings) as instance:
         reconcile_orphans(instance)
         with _timed("look for new objects"):
-            days = waiting_days(settings)
-        if days:
-            _say(f"Loading landing days {days[0]} to {days[-1]}, from extract to publish:")
+            found = waiting(settings)
+        for problem in found.problems:
+            _say(f"    ! {problem}")
+        if not found.days:
+            _say("Nothing new in landing.")
+        # One plan names a bounded number of objects; a landing folder may hold more.
+        while found.days:
+            _say(f"Loading landing days {found.days[0]} to {found.days[-1]}, extract to publish:")
             with _timed("the whole run"):
-                run_landing_days(settings, instance, days, on_step=_say)
-        else:
-            _say("Nothing new in landing: what is published is up to date.")
+                run_landing_days(settings, instance, found.days, on_step=_say)
+            found = waiting(settings)
+    print_summary(settings)
+
+
+def replay_quarantine(settings: Settings, source: str, entity: str) -> None:
+    """Extract again what has rows in quarantine, and bring the profiles up to date.
+
+    Raises:
+        ContractError: there is no such source entity.
+        HomeInUseError: another process works in this home.
+        RunFailedError: a step failed; the message names the step and where to look.
+    """
+    contract = contract_of(source, entity)
+    with claim_home(settings, "cdp replay"), dagster_instance(settings) as instance:
+        reconcile_orphans(instance)
+        store, ledger = build_object_store(settings), build_ledger(settings)
+        report = replay(contract, store=store, ledger=ledger, limits=settings.limits)
+        contracts = load_contracts().values()
+        refresh_source_tables(contracts, build_warehouse(settings), ledger, store)
+        for problem in report.problems:
+            _say(f"    ! {problem}")
+        _say(
+            f"Extracted {report.total.objects} objects again: {report.total.loaded} records loaded,"
+            f" {report.total.quarantined} still in quarantine."
+        )
+        if report.total.objects:
+            with _timed("the whole run"):
+                run_job(settings, instance, "refresh_profiles", {}, on_step=_say)
     print_summary(settings)
 
 
@@ -67,5 +102,7 @@ def _timed(label: str) -> Iterator[None]:
 
 
 def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+    # The terminal itself: while a run goes on, standard output belongs to dbt's log.
+    terminal = sys.__stdout__ or sys.stdout
+    terminal.write(f"{line}\n")
+    terminal.flush()

@@ -35,7 +35,7 @@ def build_defs(
     project = prepared_project(settings)
     return dg.Definitions(
         assets=[
-            *build_source_assets(contracts.values(), settings),
+            *build_source_assets(list(contracts.values()), settings),
             *build_dbt_assets(project),
             *build_identity_assets(),
             published_profiles,

@@ -1,13 +1,15 @@
-"""Running landing days through the whole graph in this process, with visible progress.
+"""Running the graph in this process, with visible progress.
 
-Used by `cdp demo` and `cdp run`. Not here: scheduled and triggered runs, which Dagster's daemon
-launches from the same job.
+Used by the command line. Not here: scheduled and triggered runs, which Dagster's daemon launches
+from the same jobs.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
 
 import dagster as dg
 
@@ -23,15 +25,31 @@ class RunFailedError(PlatformError):
     """A run failed; the message names the step and what to look at."""
 
 
-def waiting_days(settings: Settings) -> list[str]:
-    """The landing days that hold an object which the ledger has not loaded, oldest first."""
+@dataclass(frozen=True)
+class Waiting:
+    """What lies in landing and is not loaded.
+
+    Attributes:
+        days: landing days that hold such an object, oldest first.
+        problems: sentences about objects that belong to no source, without their content.
+    """
+
+    days: Sequence[str]
+    problems: Sequence[str]
+
+
+def waiting(settings: Settings) -> Waiting:
+    """Compare landing with the ledger, for every source."""
     store, ledger = build_object_store(settings), build_ledger(settings)
     contracts = list(load_contracts().values())
     days: set[str] = set()
+    problems: list[str] = []
     for source in sorted({contract.source for contract in contracts}):
         of_source = [contract for contract in contracts if contract.source == source]
-        days.update(plan_source(source, of_source, store, ledger, settings).days)
-    return sorted(days)
+        plan = plan_source(source, of_source, store, ledger, settings)
+        days.update(plan.days)
+        problems += plan.problems
+    return Waiting(sorted(days), problems)
 
 
 def run_landing_days(
@@ -39,17 +57,30 @@ def run_landing_days(
     instance: dg.DagsterInstance,
     days: Sequence[str],
     on_step: Callable[[str], None],
-) -> dict[str, float]:
-    """Run `customer_360` over these landing days in one run.
+) -> None:
+    """Run `customer_360` over the landing days from the first to the last, in one run.
+
+    Raises:
+        RunFailedError: a step or a blocking check failed.
+    """
+    run_job(settings, instance, "customer_360", partition_range_tags(days), on_step)
+
+
+def run_job(
+    settings: Settings,
+    instance: dg.DagsterInstance,
+    name: str,
+    tags: Mapping[str, str],
+    on_step: Callable[[str], None],
+) -> None:
+    """Run a job in this process.
 
     Args:
-        settings: of the tenant.
+        settings: of the tenant; what dbt prints goes to `run.log` in its home.
         instance: where Dagster keeps the run.
-        days: landing days; the run covers the range from the first to the last.
+        name: of the job.
+        tags: of the run.
         on_step: is told each finished step as a line of text.
-
-    Returns:
-        Seconds per finished step.
 
     Raises:
         RunFailedError: a step or a blocking check failed.
@@ -58,15 +89,16 @@ def run_landing_days(
     from cdp_assets.graph import build_defs
 
     definitions = build_defs(settings, loggers={"progress": progress_logger(on_step)})
-    result = definitions.resolve_job_def("customer_360").execute_in_process(
-        instance=instance,
-        tags=partition_range_tags(days),
-        raise_on_error=False,
-        run_config={"loggers": {"progress": {}}},
-    )
+    job = definitions.resolve_job_def(name)
+    with (settings.home / "run.log").open("w") as log, redirect_stdout(log):
+        result = job.execute_in_process(
+            instance=instance,
+            tags=dict(tags),
+            raise_on_error=False,
+            run_config={"loggers": {"progress": {}}},
+        )
     if not result.success:
-        raise RunFailedError(_failure(result))
-    return step_seconds(instance, result.run_id)
+        raise RunFailedError(f"{_failure(result)}\nWhat dbt printed is in {log.name}.")
 
 
 def progress_logger(on_step: Callable[[str], None]) -> dg.LoggerDefinition:
@@ -88,16 +120,6 @@ def progress_logger(on_step: Callable[[str], None]) -> dg.LoggerDefinition:
         return logger
 
     return dg.LoggerDefinition(build, description="One line per finished step.")
-
-
-def step_seconds(instance: dg.DagsterInstance, run_id: str) -> dict[str, float]:
-    """How long each step of a finished run took, in the order they started."""
-    stats = instance.get_run_step_stats(run_id)
-    timed = [step for step in stats if step.start_time and step.end_time]
-    return {
-        step.step_key: step.end_time - step.start_time
-        for step in sorted(timed, key=lambda step: step.start_time)
-    }
 
 
 def _failure(result: dg.ExecuteInProcessResult) -> str:

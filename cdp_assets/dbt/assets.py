@@ -4,7 +4,9 @@ Here: which layer runs in which invocation, and what each event carries.
 Not here: SQL; the Python stages of identity, which run between two of these.
 """
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import dagster as dg
@@ -41,6 +43,13 @@ def _layer_assets(layer: str, project: DbtProject) -> dg.AssetsDefinition:
     ) -> Iterator[Any]:
         # Unit tests judge the SQL, not the data: `make test` runs them, a run need not.
         arguments = ["build", "--exclude-resource-type", "unit_test"]
+        manifest = json.loads(project.manifest_path.read_bytes())
+        missing = never_built(manifest, layer, context.selected_asset_keys, warehouse)
+        if missing:
+            context.log.info("Building what is not there yet: %s.", ", ".join(missing))
+            dbt.cli(
+                [*arguments, "--select", " ".join(missing)], manifest=project.manifest_path
+            ).wait()
         if ledger.needs_full_refresh(ledger.published_load_id()):
             context.log.info("An object was replaced since the last publish: rebuilding %s.", layer)
             arguments.append("--full-refresh")
@@ -58,11 +67,54 @@ def _layer_assets(layer: str, project: DbtProject) -> dg.AssetsDefinition:
     return models
 
 
-def row_counts(warehouse: Warehouse, keys: set[dg.AssetKey]) -> dict[dg.AssetKey, int]:
-    """Rows of each of these tables that exists, in one query."""
-    tables = [key for key in sorted(keys) if warehouse.table_exists(*key.path)]
+def never_built(
+    manifest: Mapping[str, Any],
+    layer: str,
+    selected: AbstractSet[dg.AssetKey],
+    warehouse: Warehouse,
+) -> list[str]:
+    """What the selected models need and nobody selected nor built: names of models and seeds.
+
+    These are the layer's seeds and all that stands above the models. Somebody who runs one source
+    of a fresh home should not have to know them, nor the other sources that identity joins.
+    """
+    nodes = manifest["nodes"]
+    keys = {
+        unique_id: dg.AssetKey([node["schema"], node["name"]])
+        for unique_id, node in nodes.items()
+        if node["resource_type"] in ("model", "seed")
+    }
+    needed = {
+        unique_id
+        for unique_id in keys
+        if nodes[unique_id]["resource_type"] == "seed" and nodes[unique_id]["schema"] == layer
+    }
+    waiting = [unique_id for unique_id, key in keys.items() if key in selected]
+    while waiting:
+        parents = set(manifest["parent_map"][waiting.pop()]) & keys.keys() - needed
+        needed |= parents
+        waiting += parents
+    there = {*selected, *existing_tables(warehouse)}
+    return sorted(keys[unique_id].path[-1] for unique_id in needed if keys[unique_id] not in there)
+
+
+def row_counts(warehouse: Warehouse, keys: AbstractSet[dg.AssetKey]) -> dict[dg.AssetKey, int]:
+    """Rows of each of these that is a table, in one query; a view would have to be computed."""
+    built = existing_tables(warehouse)
+    tables = [key for key in sorted(keys) if built.get(key) == "BASE TABLE"]
     if not tables:
         return {}
     counts = ", ".join(f"(select count(*) from {'.'.join(key.path)})" for key in tables)
     row = warehouse.query(f"select unnest([{counts}]) as rows").column("rows").to_pylist()
     return dict(zip(tables, row, strict=True))
+
+
+def existing_tables(warehouse: Warehouse) -> dict[dg.AssetKey, str]:
+    """Every table and view of the warehouse with its kind, `BASE TABLE` or `VIEW`."""
+    rows = warehouse.query(
+        "select table_schema, table_name, table_type from information_schema.tables"
+    )
+    return {
+        dg.AssetKey([row["table_schema"], row["table_name"]]): row["table_type"]
+        for row in rows.to_pylist()
+    }

@@ -4,7 +4,7 @@ Here: how an extract is wired into Dagster and what its materialization shows.
 Not here: reading, checking and writing records (`extract.py`); the contracts (`contracts/`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import dagster as dg
 
@@ -22,13 +22,15 @@ from cdp_assets.sources.tables import refresh_source_tables
 
 
 def build_source_assets(
-    contracts: Iterable[Contract], settings: Settings
+    contracts: Sequence[Contract], settings: Settings
 ) -> list[dg.AssetsDefinition]:
     """One daily-partitioned extract per source entity."""
-    return [_extract_asset(contract, settings) for contract in contracts]
+    return [_extract_asset(contract, contracts, settings) for contract in contracts]
 
 
-def _extract_asset(contract: Contract, settings: Settings) -> dg.AssetsDefinition:
+def _extract_asset(
+    contract: Contract, contracts: Sequence[Contract], settings: Settings
+) -> dg.AssetsDefinition:
     name = raw_name(contract.source, contract.entity)
 
     @dg.asset(
@@ -53,7 +55,7 @@ def _extract_asset(contract: Contract, settings: Settings) -> dg.AssetsDefinitio
     ) -> dg.MaterializeResult[None]:
         days = landing_days(context)
         report = extract_days(contract, days, store=store, ledger=ledger, settings=settings)
-        refresh_source_tables(contract, warehouse, ledger, settings)
+        refresh_source_tables(contracts, warehouse, ledger, store)
         for problem in report.problems:
             context.log.warning(problem)
         for day in days:

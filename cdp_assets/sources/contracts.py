@@ -197,6 +197,19 @@ def load_contracts(directory: Path = CONTRACT_DIR) -> dict[tuple[str, str], Cont
     return contracts
 
 
+def contract_of(source: str, entity: str) -> Contract:
+    """The contract of one source entity of the platform.
+
+    Raises:
+        ContractError: there is no such entity; the message lists those there are.
+    """
+    contracts = load_contracts()
+    if (source, entity) not in contracts:
+        known = ", ".join(" ".join(key) for key in contracts)
+        raise ContractError(f"There is no contract for {source} {entity}; there are: {known}.")
+    return contracts[source, entity]
+
+
 def load_contract(path: Path) -> Contract:
     """Read one contract file.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
@@ -18,11 +19,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cdp_assets.naming import SOURCES, raw_name
-from cdp_assets.resources.build import build_object_store
 from cdp_assets.resources.object_ledger import ObjectLedger
 from cdp_assets.resources.object_store import ObjectMissingError, ObjectStore
 from cdp_assets.resources.warehouse import Warehouse
-from cdp_assets.settings import Settings
 from cdp_assets.sources.contracts import IDENTIFIER, Contract
 
 LANDING: Final = "landing"
@@ -191,11 +190,17 @@ def is_empty_file(key: str) -> bool:
 
 
 def refresh_source_tables(
-    contract: Contract, warehouse: Warehouse, ledger: ObjectLedger, settings: Settings
+    contracts: Iterable[Contract], warehouse: Warehouse, ledger: ObjectLedger, store: ObjectStore
 ) -> None:
-    """Bring the warehouse's view of a raw table and its copy of the ledger up to date."""
-    store = build_object_store(settings)
-    ensure_empty_file(contract, store)
-    name = f"{SOURCES}.{raw_name(contract.source, contract.entity)}"
-    warehouse.execute(f"create or replace view {name} as {raw_view_sql(contract, store)}")
+    """Bring the warehouse's views of the raw tables and its copy of the ledger up to date.
+
+    All of them, whichever source was extracted: a table that joins several sources must find each
+    of them, if only without rows.
+    """
+    views = []
+    for contract in contracts:
+        ensure_empty_file(contract, store)
+        name = f"{SOURCES}.{raw_name(contract.source, contract.entity)}"
+        views.append(f"create or replace view {name} as {raw_view_sql(contract, store)}")
+    warehouse.execute(*views)
     warehouse.replace_table(SOURCES, LEDGER_TABLE, ledger.rows())

@@ -28,7 +28,7 @@ def test_the_raw_view_and_the_ledger_exist_before_any_object(
     home: Lake, settings: Settings
 ) -> None:
     warehouse = build_warehouse(settings)
-    refresh_source_tables(home.contract, warehouse, home.ledger, settings)
+    refresh_source_tables([home.contract], warehouse, home.ledger, home.store)
     raw = warehouse.query("select * from sources.raw_crm__contacts")
     assert raw.num_rows == 0
     assert raw.column_names == [*raw_schema(home.contract).names, "dt"]
@@ -38,9 +38,9 @@ def test_the_raw_view_and_the_ledger_exist_before_any_object(
 
 def test_the_raw_view_follows_the_files(home: Lake, settings: Settings) -> None:
     warehouse = build_warehouse(settings)
-    refresh_source_tables(home.contract, warehouse, home.ledger, settings)
+    refresh_source_tables([home.contract], warehouse, home.ledger, home.store)
     home.load(crm_csv(crm_row(1), crm_row("")))
-    refresh_source_tables(home.contract, warehouse, home.ledger, settings)
+    refresh_source_tables([home.contract], warehouse, home.ledger, home.store)
     [row] = warehouse.query("select * from sources.raw_crm__contacts").to_pylist()
     assert (row["contact_id"], str(row["dt"])) == ("1", "2026-03-01")
     [entry] = warehouse.query("select * from sources.object_ledger").to_pylist()
