@@ -21,6 +21,8 @@ MAX_FAILURES = 3
 # An object waits half of it on average; a tick lists one source's folder, well under a second.
 _INTERVAL_SECONDS = 10
 
+_RANGE_START_TAG = "dagster/asset_partition_range_start"
+_RANGE_END_TAG = "dagster/asset_partition_range_end"
 _PLAN_TAG = "cdp/plan"
 _SOURCE_TAG = "cdp/source"
 _ACTIVE = [
@@ -46,10 +48,7 @@ def build_landing_sensors(
 def partition_range_tags(days: Iterable[str]) -> dict[str, str]:
     """The run tags that make one run cover all landing days from the first to the last."""
     ordered = sorted(days)
-    return {
-        "dagster/asset_partition_range_start": ordered[0],
-        "dagster/asset_partition_range_end": ordered[-1],
-    }
+    return {_RANGE_START_TAG: ordered[0], _RANGE_END_TAG: ordered[-1]}
 
 
 def _landing_sensor(
@@ -86,12 +85,16 @@ def request(
 ) -> dg.RunRequest | dg.SkipReason:
     """Ask for one run over the plan's days, unless one is on its way or it keeps failing.
 
+    A run loads its days from every source, so six sources that land together cost one run. What
+    arrives too late for a run that has started waits for the tick after its end.
+
     A run key alone would block for ever after a failure, so it carries the number of failures;
     a loop breaker ends the retries.
     """
     tags = {_SOURCE_TAG: source, _PLAN_TAG: plan.digest}
-    if instance.get_runs(dg.RunsFilter(tags=tags, statuses=_ACTIVE), limit=1):
-        return dg.SkipReason("A run for these objects is on its way.")
+    active = dg.RunsFilter(job_name=customer_360_job.name, statuses=_ACTIVE)
+    if any(_covers(run, plan.days) for run in instance.get_runs(active)):
+        return dg.SkipReason("A run over these days is on its way.")
     failed = dg.RunsFilter(tags=tags, statuses=[dg.DagsterRunStatus.FAILURE])
     failures = len(instance.get_runs(failed, limit=MAX_FAILURES))
     if failures >= MAX_FAILURES:
@@ -103,3 +106,8 @@ def request(
         run_key=f"{source}-{plan.digest}-{failures}",
         tags={**tags, **partition_range_tags(plan.days)},
     )
+
+
+def _covers(run: dg.DagsterRun, days: Sequence[str]) -> bool:
+    first, last = run.tags.get(_RANGE_START_TAG), run.tags.get(_RANGE_END_TAG)
+    return first is not None and last is not None and first <= days[0] and days[-1] <= last
