@@ -31,6 +31,8 @@ class Translator(DagsterDbtTranslator):
         if unique_id.startswith("source."):
             return spec
         node = self.get_resource_props(manifest, unique_id)
+        # The default adds the model's SQL, which pushes the columns off the page.
+        spec = spec.replace_attributes(description=node["description"])
         spec = spec.merge_attributes(tags={"pii": worst_pii(node.get("columns", {}))})
         if node["resource_type"] == "model":
             spec = spec.replace_attributes(
