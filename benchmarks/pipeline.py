@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
-from cdp_assets.sample.generate import SampleSize, generate, write_increment
 
 from benchmarks.measure import Cost, measure
+from cdp_assets.sample.generate import SampleSize, generate, write_increment
 from cdp_assets.settings import PROJECT_ROOT
 
 _SEED = 7

@@ -111,7 +111,7 @@ def progress_logger(on_step: Callable[[str], None]) -> dg.LoggerDefinition:
                 if record.levelno >= logging.WARNING:
                     on_step(f"    ! {getattr(record, 'dagster_meta', {}).get('orig_message', '')}")
             elif event.event_type_value == "STEP_SUCCESS":
-                seconds = event.event_specific_data.duration_ms / 1000
+                seconds = event.step_success_data.duration_ms / 1000
                 on_step(f"  {event.step_key:<52}{seconds:8.1f} s")
 
     def build(_: dg.InitLoggerContext) -> logging.Logger:
@@ -124,9 +124,8 @@ def progress_logger(on_step: Callable[[str], None]) -> dg.LoggerDefinition:
 
 def _failure(result: dg.ExecuteInProcessResult) -> str:
     lines = [
-        f"{event.step_key}: {event.event_specific_data.error_display_string.splitlines()[0]}"
-        for event in result.all_events
-        if event.is_step_failure
+        f"{event.step_key}: {event.step_failure_data.error_display_string.splitlines()[0]}"
+        for event in result.get_step_failure_events()
     ]
     checks = [
         f"{check.asset_key.to_user_string()}: check {check.check_name} failed. {check.description}"

@@ -45,7 +45,7 @@ _UPSTREAM: Final = (
 )
 def published_profiles(
     warehouse: dg.ResourceParam[Warehouse], ledger: dg.ResourceParam[ObjectLedger]
-) -> dg.MaterializeResult[None]:
+) -> dg.MaterializeResult:
     """Publish what the run built and acknowledge the changes it covered."""
     published = publish(warehouse, ledger)
     shares = completeness(warehouse)

@@ -52,7 +52,7 @@ def _extract_asset(
         store: dg.ResourceParam[ObjectStore],
         ledger: dg.ResourceParam[ObjectLedger],
         warehouse: dg.ResourceParam[Warehouse],
-    ) -> dg.MaterializeResult[None]:
+    ) -> dg.MaterializeResult:
         days = landing_days(context)
         report = extract_days(contract, days, store=store, ledger=ledger, settings=settings)
         refresh_source_tables(contracts, warehouse, ledger, store)
