@@ -11,6 +11,7 @@ Not here: where the files lie (`deploy/local/dagster.yaml`).
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -21,9 +22,11 @@ from typing import Any, Final
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
+from sqlalchemy.pool import ConnectionPoolEntry, Pool
 
 # The index, the runs, the schedules and a few runs' events; each costs three file handles.
 _MAX_OPEN: Final = 8
+_PATH: Final = "cdp_sqlite_path"
 
 
 class LocalStorage(DagsterSqliteStorage):
@@ -32,6 +35,7 @@ class LocalStorage(DagsterSqliteStorage):
     def __init__(self, base_dir: str, inst_data: Any = None) -> None:
         if not event.contains(Engine, "connect", spare_syncs):
             event.listen(Engine, "connect", spare_syncs)
+            event.listen(Pool, "close", tell_watchers)
         super().__init__(base_dir, inst_data)
 
     @classmethod
@@ -67,7 +71,7 @@ class _OpenFiles:
 _OPEN_FILES: Final = _OpenFiles()
 
 
-def spare_syncs(connection: Any, _record: object) -> None:
+def spare_syncs(connection: Any, record: ConnectionPoolEntry) -> None:
     """Make a new connection of SQLAlchemy to a SQLite file in WAL mode wait for no disk."""
     if not isinstance(connection, sqlite3.Connection):
         return
@@ -75,3 +79,13 @@ def spare_syncs(connection: Any, _record: object) -> None:
     if path and connection.execute("pragma journal_mode").fetchone()[0] == "wal":
         connection.execute("pragma synchronous = normal")
         _OPEN_FILES.keep(path)
+        record.info[_PATH] = path
+
+
+def tell_watchers(connection: Any, record: ConnectionPoolEntry) -> None:
+    """Touch a file that was written to: the UI shows a run's new events when its file changes.
+
+    What is written goes to the write-ahead log beside it, until the next checkpoint.
+    """
+    if _PATH in record.info and connection.total_changes:
+        os.utime(record.info[_PATH])

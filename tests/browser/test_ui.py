@@ -88,6 +88,7 @@ def test_a_run_that_is_launched_in_the_ui_succeeds(page: Page, stack: Stack):
     page.get_by_role("link", name="View", exact=True).click()
     page.wait_for_url("**/runs/*")
     expect(page.get_by_text("Success", exact=True)).to_be_visible(timeout=RUN_SECONDS * 1000)
+    expect(page.get_by_text("RUN_SUCCESS")).to_be_visible()
     picture(page, "launched_run")
     (run,) = stack.runs().keys() - before
     assert stack.runs()[run] == "SUCCESS"

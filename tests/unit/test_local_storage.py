@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 from contextlib import closing
@@ -7,7 +8,8 @@ from pathlib import Path
 
 import dagster as dg
 import psutil
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool
 
 from cdp_assets.local import dagster_instance
 from cdp_assets.local_storage import LocalStorage
@@ -35,6 +37,24 @@ def test_a_copy_of_files_that_are_still_open_holds_every_event(tmp_path):
     assert events == 1
 
 
+def test_a_file_changes_with_every_write_and_with_no_read(tmp_path):
+    LocalStorage(str(tmp_path / "dagster"))
+    path = tmp_path / "run.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("pragma journal_mode = wal")
+        connection.execute("create table t (x)")
+    engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
+
+    def changes_with(statement: str) -> bool:
+        os.utime(path, (0, 0))
+        with engine.begin() as connection:
+            connection.execute(text(statement))
+        return path.stat().st_mtime > 0
+
+    assert changes_with("insert into t values (1)")
+    assert not changes_with("select * from t")
+
+
 def test_only_the_files_that_were_used_last_stay_open(tmp_path):
     LocalStorage(str(tmp_path / "dagster"))
     for number in range(20):
@@ -42,7 +62,7 @@ def test_only_the_files_that_were_used_last_stay_open(tmp_path):
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("pragma journal_mode = wal")
             connection.execute("create table t (x)")
-        with create_engine(f"sqlite:///{path}").connect():
+        with create_engine(f"sqlite:///{path}", poolclass=NullPool).connect():
             pass
     open_files = {Path(file.path) for file in psutil.Process().open_files()}
     assert tmp_path / "19.db" in open_files
