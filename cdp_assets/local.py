@@ -79,7 +79,7 @@ def claim_home(settings: Settings, command: str) -> TextIO:
             "runs; otherwise wait for it or stop it."
         ) from error
     lock.truncate(0)
-    lock.write(f"`{command}` (process {os.getpid()})")
+    lock.write(f"`{command}` (process {os.getpid()} or one that it started)")
     lock.flush()
     return lock
 
@@ -117,6 +117,7 @@ def serve(settings: Settings, *, port: int, unattended: bool) -> None:
     executable = str(Path(sys.executable).parent / "dagster")
     workspace = str(PROJECT_ROOT / "workspace.yaml")
     command = [executable, "dev", "-w", workspace, "-h", "127.0.0.1", "-p", str(port)]
-    # The claim outlives this program: it belongs to the process, which Dagster takes over.
-    os.set_inheritable(lock.fileno(), True)
+    # As its standard input, which nothing reads, every process that Dagster starts inherits the
+    # claim: it lasts until the last of them has ended, even if the first was killed.
+    os.dup2(lock.fileno(), 0)
     os.execv(executable, command)

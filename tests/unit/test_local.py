@@ -69,7 +69,7 @@ def test_a_second_process_is_told_who_works_in_the_home(settings):
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as first:
         assert first.stdout is not None
         assert first.stdout.readline() == b"claimed\n"
-        with pytest.raises(HomeInUseError, match=rf"`cdp dev` \(process {first.pid}\) is at work"):
+        with pytest.raises(HomeInUseError, match=rf"`cdp dev` \(process {first.pid} "):
             claim_home(settings, "cdp run")
         first.kill()
     with claim_home(settings, "cdp run"):
