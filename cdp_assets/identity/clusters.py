@@ -159,9 +159,10 @@ def _several_per_component(labels: IntArray, codes: IntArray) -> Iterable[tuple[
     """The components that hold more than one distinct code, each with its codes."""
     known = codes >= 0
     pairs = _distinct_pairs(labels[known], codes[known])
-    _, starts, counts = np.unique(pairs[:, 0], return_index=True, return_counts=True)
-    for start, count in zip(starts[counts > 1], counts[counts > 1], strict=True):
-        yield int(pairs[start, 0]), pairs[start : start + count, 1]
+    counts = np.bincount(pairs[:, 0])
+    ends = np.cumsum(counts)
+    for label in np.flatnonzero(counts > 1).tolist():
+        yield label, pairs[ends[label] - counts[label] : ends[label], 1]
 
 
 def _contradict(codes: IntArray, texts: list[str], compatible: Callable[[str, str], bool]) -> bool:
@@ -173,7 +174,9 @@ def _contradict(codes: IntArray, texts: list[str], compatible: Callable[[str, st
 
 def _distinct_pairs(first: IntArray, second: IntArray) -> IntArray:
     """Distinct (first, second), sorted. Both must be non-negative and below 2**31."""
-    packed = np.unique((first << 32) | second)
+    # Sorted by hand: numpy's own unique() hashes, which takes ten times as long here.
+    packed = np.sort((first << 32) | second)
+    packed = packed[np.r_[True, packed[1:] != packed[:-1]][: len(packed)]]
     return np.column_stack((packed >> 32, packed & 0xFFFFFFFF))
 
 

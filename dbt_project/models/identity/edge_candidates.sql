@@ -1,8 +1,10 @@
 -- depends_on: {{ ref('source_changes') }}, {{ ref('touched_identifiers') }}
 {{ config(pre_hook="{{ forget_touched_identifiers() }}") }}
 
-with shared_identifiers as {{ inlined() }} (
+-- Within this model values go by number: numbers compare faster than texts.
+with shared_identifiers as (
     select
+        row_number() over () as value_number,
         shared.identifier_type,
         shared.identifier_value,
         shared.reason is not null as is_suppressed,
@@ -16,13 +18,9 @@ with shared_identifiers as {{ inlined() }} (
     where shared.record_count > 1 {{ and_touched_identifier('shared') }}
 ),
 
-members as {{ inlined() }} (
+members as (
     select
-        shared.identifier_type,
-        shared.identifier_value,
-        shared.rule,
-        shared.tier,
-        shared.score,
+        shared.value_number,
         shared.is_suppressed,
         identifiers.record_id,
         identifiers.first_seen_at,
@@ -39,51 +37,47 @@ members as {{ inlined() }} (
     where identifiers.is_current and shared.identifier_type <> 'device_id'
 ),
 
-grouped as (
+value_groups as (
     select
-        *,
-        min(record_id) over value_group as hub_record_id,
-        coalesce(min(name_key) over value_group = max(name_key) over value_group, true)
-        and coalesce(min(birth_date) over value_group = max(birth_date) over value_group, true)
-        and not bool_or(is_deleted) over value_group as is_one_person
+        value_number,
+        min(record_id) as hub_record_id,
+        coalesce(min(name_key) = max(name_key), true)
+        and coalesce(min(birth_date) = max(birth_date), true)
+        and not bool_or(is_deleted) as is_one_person
     from members
-    window value_group as (partition by identifier_type, identifier_value)
+    group by value_number
 ),
 
 -- Most values belong to one person, as far as one can tell: a star around the first record.
 plain_edges as (
     select
-        hub_record_id as left_record_id,
-        record_id as right_record_id,
-        rule,
-        tier,
-        score,
-        identifier_type,
-        identifier_value,
-        first_seen_at,
+        members.value_number,
+        value_groups.hub_record_id as left_record_id,
+        members.record_id as right_record_id,
+        members.first_seen_at,
         false as is_leaf,
-        case when is_suppressed then 'blocked_identifier' end as reason
-    from grouped
-    where (is_one_person or is_suppressed) and record_id <> hub_record_id
+        case when members.is_suppressed then 'blocked_identifier' end as reason
+    from members
+    inner join value_groups on members.value_number = value_groups.value_number
+    where
+        (value_groups.is_one_person or members.is_suppressed)
+        and members.record_id <> value_groups.hub_record_id
 ),
 
 -- The others: one row per person that the value names (first name and birth date, either may be
 -- missing). A deleted record stands alone, after the living: it may follow, never lead.
 contested as (
     select
-        *,
-        case when is_deleted then record_id end as deleted_record_id
-    from grouped
-    where not is_one_person and not is_suppressed
+        members.*,
+        case when members.is_deleted then members.record_id end as deleted_record_id
+    from members
+    inner join value_groups on members.value_number = value_groups.value_number
+    where not value_groups.is_one_person and not members.is_suppressed
 ),
 
 persons as (
     select
-        identifier_type,
-        identifier_value,
-        rule,
-        tier,
-        score,
+        value_number,
         name_key,
         birth_date,
         deleted_record_id,
@@ -91,15 +85,7 @@ persons as (
         min(first_seen_at) as first_seen_at,
         count(*) as record_count
     from contested
-    group by
-        identifier_type,
-        identifier_value,
-        rule,
-        tier,
-        score,
-        name_key,
-        birth_date,
-        deleted_record_id
+    group by value_number, name_key, birth_date, deleted_record_id
 ),
 
 -- From the best described person to the least: each may only join one that comes before it, so
@@ -108,7 +94,7 @@ ranked as (
     select
         *,
         row_number() over (
-            partition by identifier_type, identifier_value
+            partition by value_number
             order by
                 deleted_record_id is not null,
                 case when length(name_key) > 1 then 2 when name_key is not null then 1 else 0 end
@@ -121,20 +107,18 @@ ranked as (
 
 options as (
     select
-        person.identifier_type,
-        person.identifier_value,
+        person.value_number,
         person.place,
         other.place as other_place,
         other.name_key as other_name_key,
         other.birth_date as other_birth_date,
         min(other.place) over (
-            partition by person.identifier_type, person.identifier_value, person.place
+            partition by person.value_number, person.place
         ) as best_place
     from ranked as person
     inner join ranked as other
         on
-            person.identifier_type = other.identifier_type
-            and person.identifier_value = other.identifier_value
+            person.value_number = other.value_number
             and person.place > other.place
     where
         other.deleted_record_id is null
@@ -145,8 +129,7 @@ options as (
 -- Two options that exclude each other: nobody can say whose record this is.
 choices as (
     select
-        options.identifier_type,
-        options.identifier_value,
+        options.value_number,
         options.place,
         options.best_place,
         bool_or(
@@ -156,25 +139,16 @@ choices as (
     from options
     inner join ranked as best
         on
-            options.identifier_type = best.identifier_type
-            and options.identifier_value = best.identifier_value
+            options.value_number = best.value_number
             and options.best_place = best.place
-    group by
-        options.identifier_type,
-        options.identifier_value,
-        options.place,
-        options.best_place
+    group by options.value_number, options.place, options.best_place
 ),
 
 person_edges as (
     select
+        person.value_number,
         leader.hub_record_id as left_record_id,
         person.hub_record_id as right_record_id,
-        person.rule,
-        person.tier,
-        person.score,
-        person.identifier_type,
-        person.identifier_value,
         person.first_seen_at,
         person.deleted_record_id is not null as is_leaf,
         case
@@ -187,34 +161,27 @@ person_edges as (
     from ranked as person
     left join choices
         on
-            person.identifier_type = choices.identifier_type
-            and person.identifier_value = choices.identifier_value
+            person.value_number = choices.value_number
             and person.place = choices.place
     inner join ranked as leader
         on
-            person.identifier_type = leader.identifier_type
-            and person.identifier_value = leader.identifier_value
+            person.value_number = leader.value_number
             and leader.place = coalesce(choices.best_place, 1)
     where person.place > 1 and leader.deleted_record_id is null
 ),
 
 same_person_edges as (
     select
+        contested.value_number,
         persons.hub_record_id as left_record_id,
         contested.record_id as right_record_id,
-        contested.rule,
-        contested.tier,
-        contested.score,
-        contested.identifier_type,
-        contested.identifier_value,
         contested.first_seen_at,
         false as is_leaf,
         cast(null as varchar) as reason
     from contested
     inner join persons
         on
-            contested.identifier_type = persons.identifier_type
-            and contested.identifier_value = persons.identifier_value
+            contested.value_number = persons.value_number
             and contested.name_key is not distinct from persons.name_key
             and contested.birth_date is not distinct from persons.birth_date
     where
@@ -226,48 +193,45 @@ same_person_edges as (
 -- A device follows a login, and only when one person alone logged in on it.
 device_owners as (
     select
-        device_id,
-        min(login_record_id) as login_record_id,
-        count(distinct user_id) as owner_count,
-        min(first_seen_at) as first_login_at,
-        max(last_seen_at) as last_login_at
-    from {{ ref('device_logins') }}
-    group by device_id
+        shared.value_number,
+        shared.is_suppressed,
+        min(logins.login_record_id) as login_record_id,
+        count(distinct logins.user_id) as owner_count,
+        min(logins.first_seen_at) as first_login_at,
+        max(logins.last_seen_at) as last_login_at
+    from shared_identifiers as shared
+    inner join {{ ref('device_logins') }} as logins
+        on shared.identifier_value = logins.device_id
+    where shared.identifier_type = 'device_id'
+    group by shared.value_number, shared.is_suppressed
 ),
 
 device_edges as (
     select
+        owners.value_number,
         owners.login_record_id as left_record_id,
         devices.record_id as right_record_id,
-        shared.rule,
-        shared.tier,
-        shared.score,
-        shared.identifier_type,
-        shared.identifier_value,
         devices.first_seen_at,
         false as is_leaf,
         case
-            when shared.is_suppressed then 'blocked_identifier'
+            when owners.is_suppressed then 'blocked_identifier'
             when owners.owner_count > 1 then 'ambiguous_device'
             when
                 devices.last_seen_at < owners.first_login_at - {{ device_window() }}
                 or devices.first_seen_at > owners.last_login_at + {{ device_window() }}
                 then 'outside_login_window'
         end as reason
-    from shared_identifiers as shared
+    from device_owners as owners
+    inner join shared_identifiers as shared
+        on owners.value_number = shared.value_number
     inner join {{ ref('identifiers') }} as devices
         on
             shared.identifier_type = devices.identifier_type
             and shared.identifier_value = devices.identifier_value
-    inner join device_owners as owners
-        on shared.identifier_value = owners.device_id
-    where
-        shared.identifier_type = 'device_id'
-        and devices.is_current
-        and split_part(devices.record_id, ':', 2) = 'device'
+    where devices.is_current and split_part(devices.record_id, ':', 2) = 'device'
 ),
 
-final as (
+edges as (
     select * from plain_edges
     union all
     select * from same_person_edges
@@ -275,6 +239,22 @@ final as (
     select * from person_edges
     union all
     select * from device_edges
+),
+
+final as (
+    select
+        edges.left_record_id,
+        edges.right_record_id,
+        shared.rule,
+        shared.tier,
+        shared.score,
+        shared.identifier_type,
+        shared.identifier_value,
+        edges.first_seen_at,
+        edges.is_leaf,
+        edges.reason
+    from edges
+    inner join shared_identifiers as shared on edges.value_number = shared.value_number
 )
 
 select * from final

@@ -1,28 +1,33 @@
 -- depends_on: {{ ref('source_changes') }}, {{ ref('changed_records') }}
 {{ config(pre_hook="{{ retire_changed_identifiers() }}") }}
 
-with crm_contacts as {{ inlined() }} (
-    select
-        record_id,
-        email_key,
-        phone_e164,
-        mobile_phone_e164,
-        loyalty_id,
-        modified_at as first_seen_at,
-        modified_at as last_seen_at
-    from {{ ref('clean_crm__contacts') }}
-    where record_id is not null {{ and_changed_record() }}
-),
+{%- set crm_columns = {
+    'contact_id': 'contact_id',
+    'email_key': 'email_key',
+    'phone_e164': 'phone_e164',
+    'other_phone_e164': 'nullif(mobile_phone_e164, coalesce(phone_e164, \'\'))',
+    'loyalty_id': 'loyalty_id',
+    'exists_since': 'least(coalesce(created_at, modified_at), modified_at)',
+} %}
+
+with {{ crm_versions(crm_columns) }},
 
 -- A contact exists since its creation, whichever of its versions were delivered.
 crm_ids as (
     select
         record_id,
         contact_id,
-        least(coalesce(created_at, modified_at), modified_at) as first_seen_at,
-        modified_at as last_seen_at
-    from {{ ref('clean_crm__contacts') }}
-    where record_id is not null {{ and_changed_record() }}
+        min(exists_since) as first_seen_at,
+        max(last_seen_at) as last_seen_at
+    from crm_often
+    group by record_id, contact_id
+    union all
+    select
+        record_id,
+        contact_id,
+        exists_since as first_seen_at,
+        last_seen_at
+    from crm_once
 ),
 
 crm_phones as (
@@ -31,14 +36,14 @@ crm_phones as (
         phone_e164,
         first_seen_at,
         last_seen_at
-    from crm_contacts
+    from crm_often
     union all
     select
         record_id,
-        mobile_phone_e164,
+        other_phone_e164,
         first_seen_at,
         last_seen_at
-    from crm_contacts
+    from crm_often
 ),
 
 -- The other records have few combinations of values: those first, then the values.
@@ -53,7 +58,7 @@ parties as (
         max(sold_at) as last_seen_at
     from {{ ref('clean_pos__receipts') }}
     where record_id is not null {{ and_changed_record() }}
-    group by 1, 2, 3, 4, 5
+    group by record_id, loyalty_id, email_key, phone_e164, card_token
 ),
 
 callers as (
@@ -66,7 +71,7 @@ callers as (
         max(initiated_at) as last_seen_at
     from {{ ref('clean_contact_center__contacts') }}
     where record_id is not null {{ and_changed_record() }}
-    group by 1, 2, 3, 4
+    group by record_id, endpoint_email_key, endpoint_e164, loyalty_id
 ),
 
 recipients as (
@@ -86,7 +91,6 @@ recipients as (
         record_id,
         user_id,
         anonymous_id,
-        case when call_type = 'alias' then previous_id end as aliased_id,
         email_key,
         phone_e164,
         loyalty_id,
@@ -94,7 +98,7 @@ recipients as (
         max(occurred_at) as last_seen_at
     from {{ ref('clean_' ~ source ~ '__events') }}
     where record_id is not null {{ and_changed_record() }}
-    group by 1, 2, 3, 4, 5, 6, 7
+    group by record_id, user_id, anonymous_id, email_key, phone_e164, loyalty_id
 ),
 
 {{ source }}_devices as (
@@ -105,21 +109,31 @@ recipients as (
         last_seen_at
     from {{ source }}_visits
     union all
+    -- An alias call names the device id that came before.
     select
         record_id,
-        aliased_id,
-        first_seen_at,
-        last_seen_at
-    from {{ source }}_visits
+        previous_id,
+        occurred_at as first_seen_at,
+        occurred_at as last_seen_at
+    from {{ ref('clean_' ~ source ~ '__events') }}
+    where call_type = 'alias' and record_id is not null {{ and_changed_record() }}
 ),
 {%- endfor %}
 
 observed as (
-    {{ identifier_rows('crm_ids', 'crm', 'crm_id', 'contact_id', 'unique') }}
+    {{ identifier_rows('crm_ids', 'crm', 'crm_id', 'contact_id', 'unique', true) }}
     union all
-    {{ identifier_rows('crm_contacts', 'crm', 'loyalty_id', 'loyalty_id', 'unique') }}
+    {{ identifier_rows('crm_once', 'crm', 'loyalty_id', 'loyalty_id', 'unique', true) }}
     union all
-    {{ identifier_rows('crm_contacts', 'crm', 'email', 'email_key', 'contact') }}
+    {{ identifier_rows('crm_once', 'crm', 'email', 'email_key', 'contact', true) }}
+    union all
+    {{ identifier_rows('crm_once', 'crm', 'phone', 'phone_e164', 'contact', true) }}
+    union all
+    {{ identifier_rows('crm_once', 'crm', 'phone', 'other_phone_e164', 'contact', true) }}
+    union all
+    {{ identifier_rows('crm_often', 'crm', 'loyalty_id', 'loyalty_id', 'unique') }}
+    union all
+    {{ identifier_rows('crm_often', 'crm', 'email', 'email_key', 'contact') }}
     union all
     {{ identifier_rows('crm_phones', 'crm', 'phone', 'phone_e164', 'contact') }}
     union all

@@ -1,53 +1,122 @@
 -- depends_on: {{ ref('source_changes') }}, {{ ref('changed_records') }}
 {{ config(pre_hook="{{ forget_changed_records() }}") }}
 
-with identifiers as (
+{%- set crm_columns = {
+    'first_name': trimmed('first_name'),
+    'last_name': trimmed('last_name'),
+    'first_name_key': 'first_name_key',
+    'last_name_folded': 'last_name_folded',
+    'birth_date': 'cast(birth_date as varchar)',
+    'is_deleted': 'is_deleted',
+    'exists_since': 'least(coalesce(created_at, modified_at), modified_at)',
+} %}
+
+with {{ crm_versions(crm_columns) }},
+
+-- What a contact's newest version that says something says.
+crm_newest as (
+    select
+        record_id,
+        {{ newest('first_name', 'last_seen_at') }} as first_name,
+        {{ newest('last_name', 'last_seen_at') }} as last_name,
+        {{ newest('first_name_key', 'last_seen_at') }} as first_name_key,
+        {{ newest('last_name_folded', 'last_seen_at') }} as last_name_folded,
+        {{ newest('birth_date', 'last_seen_at') }} as birth_date,
+        {{ newest('cast(is_deleted as varchar)', 'last_seen_at') }} = 'true' as is_deleted,
+        min(exists_since) as first_seen_at,
+        max(last_seen_at) as last_seen_at
+    from crm_often
+    group by record_id
+),
+
+seen as (
     select
         record_id,
         min(first_seen_at) as first_seen_at,
         max(last_seen_at) as last_seen_at
     from {{ ref('identifiers') }}
-    where is_current {{ and_changed_record() }}
+    where is_current and source <> 'crm' {{ and_changed_record() }}
+    group by record_id
+),
+
+told as (
+    select
+        record_id,
+        {%- for name, attribute, column in [
+            ('first_name', 'first_name', 'value'),
+            ('last_name', 'last_name', 'value'),
+            ('first_name_key', 'first_name', 'match_key'),
+            ('last_name_folded', 'last_name', 'match_key'),
+            ('birth_date', 'birth_date', 'value'),
+        ] %}
+        {{ newest(column, 'last_seen_at', "attribute = '" ~ attribute ~ "'") }} as {{ name }}
+        {%- if not loop.last %},{% endif %}
+        {%- endfor %}
+    from {{ ref('record_attributes') }}
+    where
+        source <> 'crm'
+        and attribute in ('first_name', 'last_name', 'birth_date')
+        {{ and_changed_record() }}
     group by record_id
 ),
 
 persons as (
     select
         record_id,
-        {{ newest_value('first_name', 'value') }} as first_name,
-        {{ newest_value('last_name', 'value') }} as last_name,
-        {{ newest_value('first_name', 'match_key') }} as first_name_key,
-        {{ newest_value('last_name', 'match_key') }} as last_name_folded,
-        {{ newest_value('birth_date', 'value') }} as birth_date,
-        {{ newest_value('is_deleted', 'value') }} as is_deleted
-    from {{ ref('record_attributes') }}
-    where
-        attribute in ('first_name', 'last_name', 'birth_date', 'is_deleted')
-        {{ and_changed_record() }}
-    group by record_id
+        first_name,
+        last_name,
+        first_name_key,
+        last_name_folded,
+        birth_date,
+        is_deleted,
+        exists_since as first_seen_at,
+        last_seen_at
+    from crm_once
+    union all
+    select
+        record_id,
+        first_name,
+        last_name,
+        first_name_key,
+        last_name_folded,
+        birth_date,
+        is_deleted,
+        first_seen_at,
+        last_seen_at
+    from crm_newest
+    union all
+    select
+        seen.record_id,
+        told.first_name,
+        told.last_name,
+        told.first_name_key,
+        told.last_name_folded,
+        told.birth_date,
+        false as is_deleted,
+        seen.first_seen_at,
+        seen.last_seen_at
+    from seen
+    left join told on seen.record_id = told.record_id
 ),
 
 final as (
     select
-        identifiers.record_id,
-        split_part(identifiers.record_id, ':', 1) as source,
-        split_part(identifiers.record_id, ':', 2) as record_kind,
-        persons.first_name,
-        persons.last_name,
+        record_id,
+        split_part(record_id, ':', 1) as source,
+        split_part(record_id, ':', 2) as record_kind,
+        first_name,
+        last_name,
         case
-            when persons.first_name_key not in ({{ placeholder_first_names() }})
-                then persons.first_name_key
+            when first_name_key not in ({{ placeholder_first_names() }}) then first_name_key
         end as first_name_key,
-        persons.last_name_folded,
+        last_name_folded,
         case
-            when persons.birth_date not in ({{ placeholder_birth_dates() }})
-                then cast(persons.birth_date as date)
+            when birth_date not in ({{ placeholder_birth_dates() }}) then cast(birth_date as date)
         end as birth_date,
-        coalesce(persons.is_deleted = 'true', false) as is_deleted,
-        identifiers.first_seen_at,
-        identifiers.last_seen_at
-    from identifiers
-    left join persons on identifiers.record_id = persons.record_id
+        is_deleted,
+        first_seen_at,
+        last_seen_at
+    from persons
 )
 
 select * from final

@@ -9,28 +9,21 @@
     'country': 'coalesce(country_code, ' ~ trimmed('mailing_country') ~ ')',
 } %}
 
-with crm_contacts as {{ inlined() }} (
-    select
-        record_id,
-        {{ trimmed('first_name') }} as first_name,
-        first_name_key,
-        {{ trimmed('last_name') }} as last_name,
-        last_name_folded,
-        cast(birth_date as varchar) as birth_date,
-        {{ trimmed('gender') }} as gender,
-        case when email_key is not null then lower(trim(email)) end as email,
-        phone_e164,
-        mobile_phone_e164,
-        case
-            when coalesce({{ address.values() | join(', ') }}) is not null
-                then {{ json_text(address) }}
-        end as address,
-        cast(is_deleted as varchar) as is_deleted,
-        modified_at as first_seen_at,
-        modified_at as last_seen_at
-    from {{ ref('clean_crm__contacts') }}
-    where record_id is not null {{ and_changed_record() }}
-),
+{%- set crm_columns = {
+    'first_name': trimmed('first_name'),
+    'first_name_key': 'first_name_key',
+    'last_name': trimmed('last_name'),
+    'last_name_folded': 'last_name_folded',
+    'birth_date': 'cast(birth_date as varchar)',
+    'gender': trimmed('gender'),
+    'email': 'case when email_key is not null then lower(trim(email)) end',
+    'phone_e164': 'phone_e164',
+    'other_phone_e164': 'nullif(mobile_phone_e164, coalesce(phone_e164, \'\'))',
+    'address': 'case when coalesce(' ~ address.values() | join(', ') ~ ') is not null then '
+        ~ json_text(address) ~ ' end',
+} %}
+
+with {{ crm_versions(crm_columns) }},
 
 crm_phones as {{ inlined() }} (
     select
@@ -38,14 +31,14 @@ crm_phones as {{ inlined() }} (
         phone_e164,
         first_seen_at,
         last_seen_at
-    from crm_contacts
+    from crm_often
     union all
     select
         record_id,
-        mobile_phone_e164,
+        other_phone_e164,
         first_seen_at,
         last_seen_at
-    from crm_contacts
+    from crm_often
 ),
 
 pos_receipts as {{ inlined() }} (
@@ -90,12 +83,13 @@ recipients as {{ inlined() }} (
 {{ source }}_traits as (
     select
         record_id,
-        {{ trimmed('first_name') }} as first_name,
+        first_name,
         first_name_key,
-        {{ trimmed('last_name') }} as last_name,
+        last_name,
         last_name_folded,
-        cast(birth_date as varchar) as birth_date,
-        case when email_key is not null then lower(trim(email)) end as email,
+        birth_date,
+        email,
+        email_key,
         phone_e164,
         min(occurred_at) as first_seen_at,
         max(occurred_at) as last_seen_at
@@ -105,27 +99,38 @@ recipients as {{ inlined() }} (
         and coalesce(first_name, last_name, email_key, phone_e164, cast(birth_date as varchar))
         is not null
         {{ and_changed_record() }}
-    group by 1, 2, 3, 4, 5, 6, 7, 8
+    group by
+        record_id,
+        first_name,
+        first_name_key,
+        last_name,
+        last_name_folded,
+        birth_date,
+        email,
+        email_key,
+        phone_e164
 ),
 {%- endfor %}
 
 final as (
-    {{ attribute_rows('crm_contacts', 'crm', 'first_name', 'first_name', 'first_name_key') }}
+    {%- for relation, phones in [
+        ('crm_once', [('crm_once', 'phone_e164'), ('crm_once', 'other_phone_e164')]),
+        ('crm_often', [('crm_phones', 'phone_e164')]),
+    ] %}
+    {%- set once = relation == 'crm_once' %}
+    {{ attribute_rows(relation, 'crm', 'first_name', 'first_name', 'first_name_key', once) }}
     union all
-    {{ attribute_rows('crm_contacts', 'crm', 'last_name', 'last_name', 'last_name_folded') }}
+    {{ attribute_rows(relation, 'crm', 'last_name', 'last_name', 'last_name_folded', once) }}
+    {%- for attribute in ['birth_date', 'gender', 'email', 'address'] %}
     union all
-    {{ attribute_rows('crm_contacts', 'crm', 'birth_date', 'birth_date') }}
+    {{ attribute_rows(relation, 'crm', attribute, attribute, is_grouped=once) }}
+    {%- endfor %}
+    {%- for phone_relation, phone in phones %}
     union all
-    {{ attribute_rows('crm_contacts', 'crm', 'gender', 'gender') }}
+    {{ attribute_rows(phone_relation, 'crm', 'phone', phone, is_grouped=once) }}
+    {%- endfor %}
     union all
-    {{ attribute_rows('crm_contacts', 'crm', 'email', 'email') }}
-    union all
-    {{ attribute_rows('crm_phones', 'crm', 'phone', 'phone_e164') }}
-    union all
-    {{ attribute_rows('crm_contacts', 'crm', 'address', 'address') }}
-    union all
-    {{ attribute_rows('crm_contacts', 'crm', 'is_deleted', 'is_deleted') }}
-    union all
+    {%- endfor %}
     {{ attribute_rows('pos_receipts', 'pos', 'email', 'email') }}
     union all
     {{ attribute_rows('pos_receipts', 'pos', 'phone', 'phone_e164') }}
@@ -140,16 +145,16 @@ final as (
     union all
     {{ attribute_rows('recipients', 'email', 'email', 'email') }}
     {%- for source in ['web', 'mobile'] %}
+    {%- for attribute, value, match_key in [
+        ('first_name', trimmed('first_name'), 'first_name_key'),
+        ('last_name', trimmed('last_name'), 'last_name_folded'),
+        ('birth_date', 'cast(birth_date as varchar)', 'null'),
+        ('email', 'case when email_key is not null then lower(trim(email)) end', 'null'),
+        ('phone', 'phone_e164', 'null'),
+    ] %}
     union all
-    {{ attribute_rows(source ~ '_traits', source, 'first_name', 'first_name', 'first_name_key') }}
-    union all
-    {{ attribute_rows(source ~ '_traits', source, 'last_name', 'last_name', 'last_name_folded') }}
-    union all
-    {{ attribute_rows(source ~ '_traits', source, 'birth_date', 'birth_date') }}
-    union all
-    {{ attribute_rows(source ~ '_traits', source, 'email', 'email') }}
-    union all
-    {{ attribute_rows(source ~ '_traits', source, 'phone', 'phone_e164') }}
+    {{ attribute_rows(source ~ '_traits', source, attribute, value, match_key) }}
+    {%- endfor %}
     {%- endfor %}
 )
 
