@@ -12,6 +12,7 @@ import dagster as dg
 
 from cdp_assets.checks.conservation import build_conservation_checks
 from cdp_assets.checks.identity import build_identity_checks
+from cdp_assets.checks.profile import published_is_whole
 from cdp_assets.checks.sources import build_source_checks
 from cdp_assets.dbt.assets import build_dbt_assets
 from cdp_assets.dbt.project import build_dbt_resource, prepared_project
@@ -44,6 +45,7 @@ def build_defs(
             build_source_checks(list(contracts)),
             build_conservation_checks(list(contracts)),
             *build_identity_checks(settings.gate),
+            published_is_whole,
         ],
         jobs=JOBS,
         schedules=build_schedules(unattended=settings.unattended),

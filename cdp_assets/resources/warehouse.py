@@ -58,6 +58,10 @@ class Warehouse(Statements, Protocol):
         """Make what is written now the version that readers see."""
         ...
 
+    def query_published(self, sql: str) -> pa.Table:
+        """Run one SELECT on the version that readers see, and return its rows as Arrow."""
+        ...
+
 
 class DuckDBWarehouse:
     """One DuckDB file. A single process may hold it open, so each call opens and closes it.
@@ -134,6 +138,15 @@ class DuckDBWarehouse:
         with incoming.open("rb") as handle:
             os.fsync(handle.fileno())
         incoming.replace(self._published_path)
+
+    def query_published(self, sql: str) -> pa.Table:
+        """Run one SELECT on the version that readers see, and return its rows as Arrow.
+
+        Raises:
+            NothingPublishedError: nothing was published yet.
+        """
+        with self.read_published() as connection:
+            return connection.execute(sql).to_arrow_table()
 
     @contextmanager
     def read_published(self) -> Iterator[duckdb.DuckDBPyConnection]:
