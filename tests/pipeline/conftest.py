@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -31,8 +32,15 @@ class Home:
         return self.path / "warehouse" / "published.duckdb"
 
     def command(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        # Settings that a test of this process exported must not leak into another home.
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("CDP_", "DBT_", "DAGSTER_"))
+        }
         done = subprocess.run(
-            ["env", f"CDP_HOME={self.path}", *arguments],
+            arguments,
+            env={**inherited, "CDP_HOME": str(self.path)},
             capture_output=True,
             text=True,
             timeout=300,
