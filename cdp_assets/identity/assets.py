@@ -23,6 +23,7 @@ from cdp_assets.resources.warehouse import Warehouse
 
 _MODELS: Final = (
     "changed_records",
+    "edge_candidates",
     "identifiers",
     "identity_edges",
     "identity_limits",

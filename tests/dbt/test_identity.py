@@ -170,13 +170,12 @@ def test_a_record_without_a_name_joins_a_shared_phone_only_when_one_person_has_i
 
 
 def test_a_deleted_contact_follows_its_strongest_identifier_and_bridges_nobody(platform):
-    values = {"first_name": "Ann"}
     platform.lake.deliver(
         "crm__contacts",
         [
-            contact(1, email="a@home.net", **values),
-            contact(2, email="a@home.net", phone_e164="+442079460018", **values),
-            contact(3, phone_e164="+442079460018", **values),
+            contact(1, email="a@home.net", first_name="Ann"),
+            contact(2, email="a@home.net", phone_e164="+442079460018", first_name="Ann"),
+            contact(3, phone_e164="+442079460018", first_name="Ann"),
         ],
     )
     identify(platform)
@@ -184,7 +183,7 @@ def test_a_deleted_contact_follows_its_strongest_identifier_and_bridges_nobody(p
 
     platform.lake.deliver(
         "crm__contacts",
-        [contact(2, day=2, deleted=True, **values)],
+        [contact(2, day=2, deleted=True, first_name="Ann")],
     )
     identify(platform)
     assert customers(platform) == [{"contact C1", "contact C2"}, {"contact C3"}]

@@ -16,9 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cdp_assets.identity.apply import apply_assignments
+from cdp_assets.identity.gate import count_changes, judge
 from cdp_assets.identity.resolve import resolve
 from cdp_assets.identity.tables import APPLIED, ASSIGNMENTS, MAP, REDIRECTS, REFUSED_MERGES
 from cdp_assets.resources.warehouse import DuckDBWarehouse
+from cdp_assets.settings import GateBudget
 
 _NAMES = "ABCDEFGHIJ"
 
@@ -138,6 +140,25 @@ def test_the_map_can_be_asked_whose_a_record_was(tmp_path):
         " or event = 'split' or event = 'restore')",
     )
     assert sorted(events) == [("merge",), ("restore",), ("split",)]
+
+
+def test_the_gate_stops_a_run_that_would_merge_too_many(tmp_path):
+    warehouse = _warehouse(tmp_path / "w.duckdb")
+    person = Person(seen=0, name="anna", user_id=None, is_device=False)
+    apart = State(dict.fromkeys("ABCD", person), {})
+    together = State(dict.fromkeys("ABCDE", person), {"v": ("A", "B"), "w": ("B", "C")})
+    budget = GateBudget(merged=0.4, floor=1)
+
+    _write(warehouse, State({}, {}), apart, is_rebuild=False)
+    resolve(warehouse)
+    assert judge(count_changes(warehouse), budget).passed
+    apply_assignments(warehouse, "run")
+
+    _write(warehouse, apart, together, is_rebuild=False)
+    resolve(warehouse)
+    counts = count_changes(warehouse)
+    assert (counts.before, counts.created, counts.merged, counts.split) == (4, 1, 2, 0)
+    assert not judge(counts, budget).passed
 
 
 def _warehouse(path: Path) -> DuckDBWarehouse:

@@ -4,7 +4,9 @@ from datetime import datetime
 
 import pytest
 
-from cdp_assets.identity.decisions import DecisionsError, parse_decisions
+from cdp_assets.identity.decisions import DecisionsError, keep_decisions, parse_decisions
+from cdp_assets.resources.object_store import LocalObjectStore
+from cdp_assets.resources.warehouse import DuckDBWarehouse
 
 HEADER = "decision,left_record_id,right_record_id,decided_by,decided_at,note\n"
 
@@ -55,3 +57,14 @@ def test_another_header_is_refused():
 def test_an_empty_file_is_refused():
     with pytest.raises(DecisionsError, match="the header must be"):
         parse_decisions("decisions/a.csv", b"")
+
+
+def test_a_decision_that_was_read_once_stays_when_its_file_goes(tmp_path):
+    store = LocalObjectStore(tmp_path / "lake")
+    warehouse = DuckDBWarehouse(tmp_path / "cdp.duckdb", tmp_path / "published.duckdb", "1GB")
+    store.write("decisions/a.csv", (HEADER + "must_link,a,b,kim,2026-01-02,\n").encode())
+    assert keep_decisions(warehouse, store) == 1
+    assert keep_decisions(warehouse, store) == 1
+    store.delete("decisions/a.csv")
+    store.write("decisions/b.csv", (HEADER + "cannot_link,a,b,kim,2026-01-03,\n").encode())
+    assert keep_decisions(warehouse, store) == 2
