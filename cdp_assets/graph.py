@@ -25,6 +25,7 @@ from cdp_assets.sensors.landing import build_landing_sensors
 from cdp_assets.settings import Settings, export_settings
 from cdp_assets.sources.assets import build_source_assets
 from cdp_assets.sources.contracts import load_contracts
+from cdp_assets.sqlite_files import spare_disk_syncs
 
 
 def build_defs(
@@ -32,6 +33,9 @@ def build_defs(
 ) -> dg.Definitions:
     """The platform for one tenant's settings."""
     export_settings(settings)
+    if settings.profile == "local":
+        # Here, because the processes of Dagster that write events all load the graph.
+        spare_disk_syncs()
     contracts = load_contracts()
     project = prepared_project(settings)
     return dg.Definitions(

@@ -19,6 +19,7 @@ import dagster as dg
 
 from cdp_assets.errors import PlatformError
 from cdp_assets.settings import PROJECT_ROOT, Settings, export_serving, export_settings
+from cdp_assets.sqlite_files import spare_disk_syncs
 
 _UNFINISHED = [
     dg.DagsterRunStatus.NOT_STARTED,
@@ -46,6 +47,7 @@ def prepare_home(settings: Settings) -> None:
 def dagster_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     """Dagster's storage of this machine, so that the UI shows what the command line ran."""
     prepare_home(settings)
+    spare_disk_syncs()
     with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
         yield instance
 

@@ -12,8 +12,8 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
 from cdp_assets.local import dagster_instance
-from cdp_assets.local_storage import LocalStorage
 from cdp_assets.settings import load_settings
+from cdp_assets.sqlite_files import spare_disk_syncs
 
 
 @dg.asset
@@ -38,7 +38,7 @@ def test_a_copy_of_files_that_are_still_open_holds_every_event(tmp_path):
 
 
 def test_a_file_changes_with_every_write_and_with_no_read(tmp_path):
-    LocalStorage(str(tmp_path / "dagster"))
+    spare_disk_syncs()
     path = tmp_path / "run.db"
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("pragma journal_mode = wal")
@@ -56,7 +56,7 @@ def test_a_file_changes_with_every_write_and_with_no_read(tmp_path):
 
 
 def test_only_the_files_that_were_used_last_stay_open(tmp_path):
-    LocalStorage(str(tmp_path / "dagster"))
+    spare_disk_syncs()
     for number in range(20):
         path = tmp_path / f"{number:02}.db"
         with closing(sqlite3.connect(path)) as connection:

@@ -1,4 +1,4 @@
-"""Dagster's own SQLite storage, without the disk syncs that took half of a small run.
+"""Sparing SQLite the disk syncs that took half of a small run.
 
 Dagster opens and closes its database files for each of the six hundred events of a run. Every
 close checkpoints and every commit waits for the disk: 13 syncs for one event. Here the files stay
@@ -6,7 +6,7 @@ open and commits do not wait, which SQLite documents as safe in WAL mode: a kill
 nothing, a power cut loses the last events but never the file (https://sqlite.org/pragma.html,
 "synchronous"). What was loaded is in the object ledger, which does wait for the disk.
 
-Not here: where the files lie (`deploy/local/dagster.yaml`).
+Not here: where the files lie (Dagster's home), and the object ledger, which opens SQLite itself.
 """
 
 from __future__ import annotations
@@ -14,12 +14,9 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Mapping
 from threading import Lock
 from typing import Any, Final
 
-# The one private name we import: Dagster has no public name for its default storage.
-from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from sqlalchemy.pool import ConnectionPoolEntry, Pool
@@ -29,19 +26,11 @@ _MAX_OPEN: Final = 8
 _PATH: Final = "cdp_sqlite_path"
 
 
-class LocalStorage(DagsterSqliteStorage):
-    """Dagster's default storage; every process that opens it spares the syncs."""
-
-    def __init__(self, base_dir: str, inst_data: Any = None) -> None:
-        if not event.contains(Engine, "connect", spare_syncs):
-            event.listen(Engine, "connect", spare_syncs)
-            event.listen(Pool, "close", tell_watchers)
-        super().__init__(base_dir, inst_data)
-
-    @classmethod
-    def from_config_value(cls, inst_data: Any, config_value: Mapping[str, Any]) -> LocalStorage:
-        """Make the storage from its section of dagster.yaml."""
-        return cls.from_local(inst_data=inst_data, **config_value)
+def spare_disk_syncs() -> None:
+    """From now on this process keeps SQLAlchemy's SQLite files open. Safe to repeat."""
+    if not event.contains(Engine, "connect", spare_syncs):
+        event.listen(Engine, "connect", spare_syncs)
+        event.listen(Pool, "close", tell_watchers)
 
 
 class _OpenFiles:
