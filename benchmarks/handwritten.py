@@ -975,7 +975,8 @@ left join frequencies using (customer_id, attribute, value)
 qualify row_number() over (
     partition by customer_id, attribute
     order by
-        is_deleted, if(rule = 'source_priority', source_place, null), frequency desc,
+        is_deleted, attribute = 'address' and value like '%"street":null%',
+        if(rule = 'source_priority', source_place, null), frequency desc,
         observed_at desc, source_place, record_id, value
 ) = 1
 """

@@ -6,6 +6,7 @@ does not hold already, except the comparison with the sample's ground truth.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterable
 
@@ -109,11 +110,17 @@ def _one_profile(connection: duckdb.DuckDBPyConnection) -> Iterable[str]:
     yield ""
     yield f"One profile explained: {chosen[0]}"
     for attribute, value, source, record_id, observed_at, rule in values:
-        shown = str(value)[:38]
+        shown = _readable(attribute, value)
         yield (
             f"  {attribute:<12} {shown:<40} from {source:<15} {rule:<16} "
             f"{observed_at:%Y-%m-%d}  {record_id}"
         )
+
+
+def _readable(attribute: str, value: str) -> str:
+    if attribute == "address":
+        value = ", ".join(part for part in json.loads(value).values() if part)
+    return value if len(value) <= 38 else f"{value[:37]}…"
 
 
 def _columns(name: str, *cells: object) -> str:

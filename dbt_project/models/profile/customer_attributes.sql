@@ -31,6 +31,9 @@ candidates as (
         record_attributes.last_seen_at as observed_at,
         rules.rule,
         deleted_records.record_id is not null as is_deleted,
+        -- A country alone is an address, too, but never beats one that has a street.
+        record_attributes.attribute = 'address'
+        and record_attributes.value like '%"street":null%' as is_incomplete,
         -- The place of the source in the list; a source that is not listed comes last.
         coalesce(nullif(strpos(
             '|' || rules.source_priority || '|', '|' || record_attributes.source || '|'
@@ -63,6 +66,7 @@ ranked as (
             partition by candidates.customer_id, candidates.attribute
             order by
                 candidates.is_deleted,
+                candidates.is_incomplete,
                 case when candidates.rule = 'source_priority' then candidates.source_place end,
                 frequencies.record_count desc,
                 candidates.observed_at desc,
