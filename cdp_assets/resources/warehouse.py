@@ -146,7 +146,7 @@ class DuckDBWarehouse:
             NothingPublishedError: nothing was published yet.
         """
         with self.read_published() as connection:
-            return connection.execute(sql).to_arrow_table()
+            return connection.sql(sql).to_arrow_table()
 
     @contextmanager
     def read_published(self) -> Iterator[duckdb.DuckDBPyConnection]:
