@@ -566,7 +566,7 @@ select
     source, min(first_seen_at) as first_seen_at, max(last_seen_at) as last_seen_at
 from (
     unpivot (from (select * replace (if(email_key is null, null, email) as email) from observed))
-    on first_name, last_name, birth_date, gender, email, phone, address, is_deleted
+    on first_name, last_name, birth_date, gender, email, phone, address
     into name attribute value value
 )
 group by record_id, attribute, value, source
@@ -591,10 +591,18 @@ newest as (
             as first_name_key,
         arg_max(match_key, (last_seen_at, match_key)) filter (attribute = 'last_name')
             as last_name_folded,
-        arg_max(value, (last_seen_at, value)) filter (attribute = 'birth_date') as birth_date,
-        arg_max(value, (last_seen_at, value)) filter (attribute = 'is_deleted') as is_deleted
+        arg_max(value, (last_seen_at, value)) filter (attribute = 'birth_date') as birth_date
     from identity.record_attributes
-    where attribute in ('first_name', 'last_name', 'birth_date', 'is_deleted')
+    where attribute in ('first_name', 'last_name', 'birth_date')
+    group by record_id
+),
+
+deletions as (
+    select
+        record_id,
+        arg_max(is_deleted, (last_seen_at, is_deleted)) = 'true' as is_deleted
+    from observed
+    where is_deleted is not null
     group by record_id
 )
 
@@ -609,12 +617,12 @@ select
             ), null, first_name_key
         ) as first_name_key,
         if(birth_date in ('1900-01-01', '1901-01-01', '1970-01-01', '2000-01-01'), null, birth_date)
-            ::date as birth_date,
-        coalesce(is_deleted = 'true', false) as is_deleted
+            ::date as birth_date
     ),
-    first_seen_at, last_seen_at
+    coalesce(deletions.is_deleted, false) as is_deleted, first_seen_at, last_seen_at
 from seen
 left join newest using (record_id)
+left join deletions using (record_id)
 """
 
 _SHARED_IDENTIFIERS = """
