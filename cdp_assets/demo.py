@@ -10,8 +10,8 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
+from cdp_assets.errors import PlatformError
 from cdp_assets.local import claim_home, dagster_instance, reconcile_orphans
 from cdp_assets.resources.build import build_ledger, build_object_store, build_warehouse
 from cdp_assets.run import run_job, run_landing_days, waiting
@@ -89,9 +89,11 @@ def replay_quarantine(settings: Settings, source: str, entity: str) -> None:
 
 def _generate_once(settings: Settings) -> None:
     truth = settings.sample_dir / "truth.parquet"
-    if not truth.exists():
-        landing = Path(settings.lake_url.removeprefix("file://")) / "landing"
-        generate(landing, truth, SampleSize.demo(), seed=_SEED)
+    if truth.exists():
+        return
+    if settings.lake_folder is None:
+        raise PlatformError("The demo lands in a folder of this machine: unset CDP_LAKE_URL.")
+    generate(settings.lake_folder / "landing", truth, SampleSize.demo(), seed=_SEED)
 
 
 @contextmanager

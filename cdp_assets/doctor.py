@@ -35,12 +35,12 @@ def set_state_aside(settings: Settings) -> Path:
         PlatformError: the lake is not on this machine.
         HomeInUseError: another process works in this home.
     """
-    if not settings.lake_url.startswith("file://"):
+    lake = settings.lake_folder
+    if lake is None:
         raise PlatformError(
             "The lake is not on this machine: move its raw/ and quarantine/ folders aside by hand, "
             "then the ledger and the warehouse of this home."
         )
-    lake = Path(settings.lake_url.removeprefix("file://"))
     aside = settings.home / f"aside-{datetime.now(UTC):%Y%m%dT%H%M%S}"
     state = [settings.ledger_path, settings.warehouse_path.parent, lake / RAW, lake / "quarantine"]
     with claim_home(settings, "cdp doctor"):

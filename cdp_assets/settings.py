@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast
+from urllib.parse import unquote, urlsplit
 
 from cdp_assets.errors import PlatformError
 
@@ -77,6 +78,14 @@ class Settings:
     warehouse_memory: str
     limits: Limits = field(default_factory=Limits)
     gate: GateBudget = field(default_factory=GateBudget)
+
+    @property
+    def lake_folder(self) -> Path | None:
+        """The lake's folder when its address is of this machine, else None."""
+        url = urlsplit(self.lake_url)
+        if url.scheme == "file" and url.netloc in ("", "localhost"):
+            return Path(unquote(url.path))
+        return None
 
     @property
     def warehouse_path(self) -> Path:

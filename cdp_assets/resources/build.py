@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from cdp_assets.resources.notifier import LogNotifier, Notifier
 from cdp_assets.resources.object_ledger import ObjectLedger, SQLiteObjectLedger
@@ -18,9 +17,9 @@ def build_object_store(settings: Settings) -> ObjectStore:
     Raises:
         SettingsError: the address is neither.
     """
+    if settings.lake_folder is not None:
+        return LocalObjectStore(settings.lake_folder)
     url = urlsplit(settings.lake_url)
-    if url.scheme == "file" and url.netloc in ("", "localhost"):
-        return LocalObjectStore(Path(unquote(url.path)))
     if url.scheme == "s3" and url.netloc:
         return S3ObjectStore(url.netloc, url.path, settings.region, settings.s3_endpoint_url)
     raise SettingsError(

@@ -50,10 +50,6 @@ class Warehouse(Statements, Protocol):
         """Make `layer.name` hold exactly `rows`; readers see the old table or the new one."""
         ...
 
-    def table_exists(self, layer: str, name: str) -> bool:
-        """Tell whether `layer.name` (a table or a view) is there."""
-        ...
-
     def publish(self) -> None:
         """Make what is written now the version that readers see."""
         ...
@@ -115,15 +111,6 @@ class DuckDBWarehouse:
             f"create or replace table {layer}.{name} as select * from incoming_rows",
             inputs={"incoming_rows": rows},
         )
-
-    def table_exists(self, layer: str, name: str) -> bool:
-        """Tell whether `layer.name` (a table or a view) is there."""
-        with self.connect() as connection:
-            found = connection.execute(
-                "select 1 from information_schema.tables where table_schema = ? and table_name = ?",
-                [layer, name],
-            ).fetchone()
-        return found is not None
 
     def publish(self) -> None:
         """Copy the file beside the published one, then swap it in by rename.
