@@ -74,6 +74,23 @@ def _customer(name: str, description: str) -> Column:
     return Column(name, "varchar", description, "pseudonymous")
 
 
+MATCH_MODEL: Final = IdentityTable(
+    "match_model",
+    "One row: the version of the model that pairs of records are scored with.",
+    (Column("version", "varchar", "The version; the model file says how it was trained."),),
+)
+
+TERM_FREQUENCIES: Final = IdentityTable(
+    "match_term_frequencies",
+    "One row per field and frequent value: how often the model saw it. Rare values have none, so "
+    "that no person can be read out of it.",
+    (
+        Column("field", "varchar", "The field of match_records."),
+        Column("value", "varchar", "The folded value."),
+        Column("frequency", "double", "Share of the training records, 0 to 1."),
+    ),
+)
+
 DECISIONS: Final = IdentityTable(
     "identity_decisions",
     "One row per decision of a human about two records: must_link, cannot_link or withdrawn. "
