@@ -76,6 +76,7 @@ class Settings:
     s3_endpoint_url: str | None
     region: str
     warehouse_memory: str
+    identity_model: str = "default"
     limits: Limits = field(default_factory=Limits)
     gate: GateBudget = field(default_factory=GateBudget)
 
@@ -143,6 +144,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         s3_endpoint_url=env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL"),
         region=env.get("AWS_REGION", "us-east-1"),
         warehouse_memory=env.get("CDP_WAREHOUSE_MEMORY", "4GB"),
+        identity_model=env.get("CDP_IDENTITY_MODEL", "default"),
     )
 
 
@@ -161,6 +163,11 @@ def export_settings(settings: Settings) -> None:
             "DO_NOT_TRACK": "1",
         }
     )
+
+
+def export_match_model(compact_json: str) -> None:
+    """Tell dbt which identity model its matching SQL is compiled from."""
+    os.environ["CDP_MATCH_MODEL"] = compact_json
 
 
 def export_serving(settings: Settings, *, unattended: bool) -> None:
