@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal, cast
 from urllib.parse import unquote, urlsplit
@@ -145,6 +145,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         region=env.get("AWS_REGION", "us-east-1"),
         warehouse_memory=env.get("CDP_WAREHOUSE_MEMORY", "4GB"),
         identity_model=env.get("CDP_IDENTITY_MODEL", "default"),
+        gate=_gate(env.get("CDP_GATE_BUDGET", "")),
     )
 
 
@@ -183,6 +184,22 @@ def _switch(env: Mapping[str, str], name: str) -> bool:
     if value in ("0", "false", "no", ""):
         return False
     raise SettingsError(f"{name} is {value!r}: it takes 1 or 0.")
+
+
+def _gate(text: str) -> GateBudget:
+    """The default budget with what `merged=0.2,floor=500` changes of it."""
+    budget: dict[str, float | int] = asdict(GateBudget())
+    for part in filter(None, text.split(",")):
+        name, _, value = part.strip().partition("=")
+        try:
+            budget[name] = type(budget[name])(value)
+        except (KeyError, ValueError) as error:
+            raise SettingsError(
+                f"CDP_GATE_BUDGET: {part.strip()!r} is none of {', '.join(budget)} with a number."
+            ) from error
+    if not all(0 <= value <= 1 for name, value in budget.items() if name != "floor"):
+        raise SettingsError("CDP_GATE_BUDGET: merged, split and reidentified are shares, 0 to 1.")
+    return GateBudget(**budget)  # pyright: ignore[reportArgumentType]
 
 
 def _tenant(name: str) -> str:

@@ -20,6 +20,7 @@ from cdp_assets.settings import (
     PROJECT_ROOT,
     GateBudget,
     Limits,
+    export_match_model,
     export_serving,
     export_settings,
     load_settings,
@@ -130,6 +131,7 @@ def test_the_table_of_environment_variables_is_what_the_settings_read() -> None:
     assert defaults["CDP_PROFILE"] == settings.profile
     assert defaults["CDP_TENANT"] == settings.tenant
     assert defaults["CDP_WAREHOUSE_MEMORY"] == settings.warehouse_memory
+    assert defaults["CDP_IDENTITY_MODEL"] == settings.identity_model
     assert defaults["AWS_REGION"] == settings.region
     assert defaults["CDP_UNATTENDED"] == str(int(settings.unattended))
 
@@ -141,6 +143,7 @@ def test_the_variables_set_for_children_are_documented(
     monkeypatch.setattr(os, "environ", told)
     settings = load_settings({"CDP_HOME": str(tmp_path)})
     export_settings(settings)
+    export_match_model("{}")
     export_serving(settings, unattended=True)
     rows = table("docs/running.md", "### Variables that the platform sets")
     assert set(re.findall(r"[A-Z_]{5,}", " ".join(row[0] for row in rows))) == set(told)

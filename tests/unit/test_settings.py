@@ -1,0 +1,14 @@
+import pytest
+
+from cdp_assets.settings import GateBudget, SettingsError, load_settings
+
+
+def test_the_gate_budget_changes_only_what_is_named():
+    budget = load_settings({"CDP_GATE_BUDGET": "merged=0.5, floor=20"}).gate
+    assert budget == GateBudget(merged=0.5, floor=20)
+
+
+@pytest.mark.parametrize("text", ["merged", "merged=", "merge=0.1", "merged=x", "split=1.5"])
+def test_a_gate_budget_that_cannot_be_meant_is_refused(text: str):
+    with pytest.raises(SettingsError, match="CDP_GATE_BUDGET"):
+        load_settings({"CDP_GATE_BUDGET": text})
