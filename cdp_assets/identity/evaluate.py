@@ -1,5 +1,6 @@
-"""How well clusters agree with a known truth, counted in pairs of records.
+"""How well links and clusters agree with a known truth, by the measures of the field.
 
+All of them follow from counts: records per cluster, per entity, and per pair of both.
 Not here: any use of the truth by the pipeline; it never reads it.
 """
 
@@ -14,59 +15,142 @@ from numpy.typing import NDArray
 
 from cdp_assets.naming import CLEANSED, clean_name
 
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How much of what was found is right, and how much of what is right was found; 0 to 1.
+
+    With nothing found, nothing of it is wrong: precision is 1. Likewise recall with nothing to find.
+    """
+
+    precision: float
+    recall: float
+
+    @property
+    def f1(self) -> float:
+        """The harmonic mean of both."""
+        total = self.precision + self.recall
+        return 2 * self.precision * self.recall / total if total else 0.0
+
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Agreement of clusters with true entities, over pairs of records.
+    """Agreement of clusters with true entities.
 
     Attributes:
         records: records compared.
         entities: true people among them.
         clusters: customers among them.
-        precision: of the pairs put together, the share that belong together.
-        recall: of the pairs that belong together, the share put together.
-        f1: their harmonic mean.
-        over_merged: clusters that hold records of more than one person.
+        pairs: agreement over pairs of records that are in one cluster.
+        b_cubed: the same seen from each record, on average over records: the share of its cluster
+            that is of its entity, and of its entity that is in its cluster (Bagga, Baldwin 1998).
+        exact_entities: entities whose records are one cluster, and the whole of it.
+        over_merged: clusters that hold records of more than one entity.
+        joined: clusters of two or more records: those that could be over-merged.
+        largest_cluster: records in the largest cluster.
+        largest_entity: records of the largest entity.
     """
 
     records: int
     entities: int
     clusters: int
-    precision: float
-    recall: float
-    f1: float
+    pairs: Agreement
+    b_cubed: Agreement
+    exact_entities: int
     over_merged: int
+    joined: int
+    largest_cluster: int
+    largest_entity: int
+
+    @property
+    def precision(self) -> float:
+        """Of the pairs put together, the share that belong together."""
+        return self.pairs.precision
+
+    @property
+    def recall(self) -> float:
+        """Of the pairs that belong together, the share put together."""
+        return self.pairs.recall
+
+    @property
+    def f1(self) -> float:
+        """The harmonic mean of precision and recall over pairs."""
+        return self.pairs.f1
+
+    @property
+    def exact_entity_rate(self) -> float:
+        """Entities found exactly, as a share of all entities."""
+        return _share(self.exact_entities, self.entities)
+
+    @property
+    def over_merged_share(self) -> float:
+        """Over-merged clusters as a share of the clusters of two or more records.
+
+        A cluster of one record cannot be over-merged, so counting those would flatter.
+        """
+        return self.over_merged / self.joined if self.joined else 0.0
 
 
-def evaluate(clusters: NDArray[np.int64], entities: NDArray[np.int64]) -> Evaluation:
+def evaluate(clusters: IntArray, entities: IntArray) -> Evaluation:
     """Compare two partitions of the same records by their contingency counts.
 
     Args:
-        clusters: found cluster number per record, non-negative.
-        entities: true entity number per record, non-negative, as long as `clusters`.
+        clusters: found cluster number per record, any integers.
+        entities: true entity number per record, any integers, as long as `clusters`.
     """
     _, clusters = np.unique(clusters, return_inverse=True)
     _, entities = np.unique(entities, return_inverse=True)
-    both, together = np.unique(
+    both, shared = np.unique(
         clusters.astype(np.int64) << 32 | entities.astype(np.int64), return_counts=True
     )
-    right = _pairs(together)
-    found, true = _pairs(np.bincount(clusters)), _pairs(np.bincount(entities))
-    precision, recall = right / found if found else 1.0, right / true if true else 1.0
+    cluster, entity = both >> 32, both & 0xFFFFFFFF
+    sizes, true_sizes = np.bincount(clusters), np.bincount(entities)
+    entities_within = np.bincount(cluster, minlength=len(sizes))
+    right = _pairs(shared)
     return Evaluation(
         records=len(clusters),
-        entities=len(np.unique(entities)),
-        clusters=len(np.unique(clusters)),
-        precision=precision,
-        recall=recall,
-        f1=2 * precision * recall / (precision + recall) if precision + recall else 0.0,
-        over_merged=int((np.bincount(both >> 32) > 1).sum()) if len(both) else 0,
+        entities=len(true_sizes),
+        clusters=len(sizes),
+        pairs=Agreement(_share(right, _pairs(sizes)), _share(right, _pairs(true_sizes))),
+        b_cubed=Agreement(
+            _share((shared**2 / sizes[cluster]).sum(), len(clusters)),
+            _share((shared**2 / true_sizes[entity]).sum(), len(clusters)),
+        ),
+        exact_entities=int(
+            ((shared == sizes[cluster]) & (shared == true_sizes[entity])).sum(),
+        ),
+        over_merged=int((entities_within > 1).sum()),
+        joined=int((sizes > 1).sum()),
+        largest_cluster=int(sizes.max(initial=0)),
+        largest_entity=int(true_sizes.max(initial=0)),
     )
 
 
-def _pairs(sizes: NDArray[np.int64]) -> int:
+def evaluate_pairs(left: IntArray, right: IntArray, entities: IntArray) -> Agreement:
+    """Compare linked pairs of records, before any closure over them, with the true entities.
+
+    Args:
+        left: record of each pair, as a row of `entities`.
+        right: the other record, likewise. A pair that comes twice, either way round, counts once.
+        entities: true entity number per record, any integers.
+    """
+    low, high = np.minimum(left, right).astype(np.int64), np.maximum(left, right).astype(np.int64)
+    pairs = np.unique((low << 32 | high)[low != high])
+    is_right = entities[pairs >> 32] == entities[pairs & 0xFFFFFFFF]
+    _, sizes = np.unique(entities, return_counts=True)
+    found = int(is_right.sum())
+    return Agreement(_share(found, len(pairs)), _share(found, _pairs(sizes)))
+
+
+def _pairs(sizes: IntArray) -> int:
     """Pairs within groups of these sizes."""
     return int((sizes * (sizes - 1) // 2).sum())
+
+
+def _share(part: float, whole: int) -> float:
+    return float(part / whole) if whole else 1.0
 
 
 def evaluate_sample(connection: duckdb.DuckDBPyConnection, truth: Path) -> Evaluation:
