@@ -1,4 +1,7 @@
-"""Running a command and measuring what it cost: CPU, wall time and memory of its whole tree."""
+"""What work costs: CPU, wall time and memory of a whole process tree.
+
+Here: one command (`measure`), and stages of this process with the children they wait for (`Meter`).
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +59,47 @@ def measure(command: Sequence[str], log: Path) -> Cost:
     )
 
 
+class Meter:
+    """Measures stages of this process one after the other.
+
+    Attributes:
+        stages: what each cost, by name; a stage that came twice is added up.
+    """
+
+    def __init__(self) -> None:
+        self.stages: dict[str, Cost] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Measure the block, with every child process that it waits for."""
+        peak = _PeakMemory(os.getpid())
+        cpu, wall = _cpu_seconds(), time.monotonic()
+        try:
+            yield
+        finally:
+            cost = Cost(_cpu_seconds() - cpu, time.monotonic() - wall, peak.stop())
+            self.stages[name] = sum_of([*filter(None, [self.stages.get(name)]), cost])
+
+    @property
+    def total(self) -> Cost:
+        """All stages together."""
+        return sum_of(list(self.stages.values()))
+
+
+def sum_of(costs: Sequence[Cost]) -> Cost:
+    """Costs of work done one after the other: times add up, of the peaks the greatest counts."""
+    return Cost(
+        cpu_seconds=sum(cost.cpu_seconds for cost in costs),
+        wall_seconds=sum(cost.wall_seconds for cost in costs),
+        peak_bytes=max((cost.peak_bytes for cost in costs), default=0),
+    )
+
+
+def _cpu_seconds() -> float:
+    """User and system time of this process and the children it waited for."""
+    return sum(os.times()[:4])
+
+
 class _PeakMemory:
     """Samples the resident size of a process tree in a thread."""
 
@@ -71,10 +116,14 @@ class _PeakMemory:
         return self._peak
 
     def _watch(self) -> None:
+        self._sample()
         while not self._done.wait(_POLL_SECONDS):
-            try:
-                tree = [self._process, *self._process.children(recursive=True)]
-                self._peak = max(self._peak, sum(one.memory_info().rss for one in tree))
-            except psutil.NoSuchProcess:
-                # A child ended between the listing and the reading; the next sample counts.
-                continue
+            self._sample()
+
+    def _sample(self) -> None:
+        try:
+            tree = [self._process, *self._process.children(recursive=True)]
+            self._peak = max(self._peak, sum(one.memory_info().rss for one in tree))
+        except psutil.NoSuchProcess:
+            # A child ended between the listing and the reading; the next sample counts.
+            return

@@ -22,7 +22,7 @@ IntArray = NDArray[np.int64]
 class Agreement:
     """How much of what was found is right, and how much of what is right was found; 0 to 1.
 
-    With nothing found, nothing of it is wrong: precision is 1. Likewise recall with nothing to find.
+    With nothing found nothing is wrong, and precision is 1; so is recall with nothing to find.
     """
 
     precision: float
