@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from cdp_assets.identity.clusters import (
+    SOFT_CAP,
     Clustering,
     Constraints,
     Limited,
@@ -32,9 +33,8 @@ from cdp_assets.resources.warehouse import Warehouse
 
 IntArray = NDArray[np.int64]
 
-# Clusters above the soft cap are reported: people rarely have so many records. Above the hard
-# cap something is wrong (a value that should be suppressed): nothing of it is published.
-SOFT_CAP: Final = 50
+# Above it something is wrong (a value that should be suppressed): nothing of such a cluster is
+# published. Only unique ids and human decisions can exceed `SOFT_CAP`, and so get here.
 HARD_CAP: Final = 200
 
 
@@ -77,11 +77,12 @@ def resolve(warehouse: Warehouse) -> Resolution:
     return resolution
 
 
-def resolve_scope(scope: Scope, hard_cap: int = HARD_CAP) -> Resolution:
+def resolve_scope(scope: Scope, soft_cap: int = SOFT_CAP, hard_cap: int = HARD_CAP) -> Resolution:
     """The candidate for a scope; a pure function.
 
     Args:
         scope: what to look at.
+        soft_cap: only unique ids and human decisions make clusters of more records.
         hard_cap: clusters with more records are held back.
     """
     records = Records(
@@ -93,7 +94,7 @@ def resolve_scope(scope: Scope, hard_cap: int = HARD_CAP) -> Resolution:
     rows = _rows_by_number(scope.records["number"])
     links = _links(scope.links, rows)
     constraints = _constraints(scope, rows)
-    clustering = cluster(len(rows), links, constraints, records.record_ids)
+    clustering = cluster(len(rows), links, constraints, records.record_ids, soft_cap=soft_cap)
     sizes = np.bincount(clustering.labels)
     held_back = (sizes > hard_cap)[clustering.labels]
     new_ids = assign(clustering.labels, records, held_back)
@@ -115,14 +116,12 @@ def _rows_by_number(numbers: pa.ChunkedArray) -> IntArray:
 
 
 def _links(links: pa.Table, rows: IntArray) -> Links:
-    tier = _numpy(links["tier"]).astype(np.int64)
     return Links(
         left=rows[_numpy(links["left"])],
         right=rows[_numpy(links["right"])],
-        # Tiers are whole numbers and scores lie between 0 and 1.
-        weakness=tier - _numpy(links["score"]).astype(np.float64) / 2,
+        score=_numpy(links["score"]).astype(np.float64),
         first_seen=_microseconds(links["first_seen"]),
-        tier=tier,
+        tier=_numpy(links["tier"]).astype(np.int64),
     )
 
 

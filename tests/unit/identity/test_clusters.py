@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from cdp_assets.identity.explain import Step, explain, weakest
 from tests.unit.identity.world import Link, World
 
 
@@ -65,14 +64,3 @@ def test_a_merge_names_the_record_and_the_rule_that_caused_it():
     world.links = {Link("A", "B", rule="same_phone")}
     row = world.resolve().changes.to_pylist()[0]
     assert (row["event"], row["record_id"], row["rule"]) == ("merge", "A", "same_phone")
-
-
-def test_an_explanation_is_the_shortest_path_with_its_weakest_link():
-    def step(left: str, right: str, tier: int) -> Step:
-        return Step(left, right, f"rule {tier}", "1", tier, 0.9)
-
-    links = [step("A", "B", 1), step("C", "B", 2), step("C", "D", 3), step("A", "D", 2)]
-    path = explain(links, "A", "C")
-    assert [(one.left_record_id, one.right_record_id) for one in path] == [("A", "B"), ("B", "C")]
-    assert weakest(path) == step("B", "C", 2)
-    assert explain(links, "A", "Z") == []

@@ -35,7 +35,7 @@ def test_links_of_any_shape_give_the_exact_components(shape, names, links, group
 def test_a_long_chain_of_a_thousand_records_is_one_customer():
     names = [f"r{n:04d}" for n in range(1000)]
     links = [f"{a}-{b}" for a, b in pairwise(names)]
-    world = World(hard_cap=1000).observe(*names, links=links)
+    world = World(soft_cap=1000, hard_cap=1000).observe(*names, links=links)
     assert set(world.customers.values()) == {customer_id("r0000")}
 
 

@@ -55,6 +55,7 @@ class World:
     customers: dict[str, str] = field(default_factory=dict)
     redirects: dict[str, str] = field(default_factory=dict)
     events: list[Change] = field(default_factory=list)
+    soft_cap: int = 50
     hard_cap: int = 200
 
     def observe(self, *names: str, links: Iterable[str] = (), **facts: object) -> World:
@@ -166,7 +167,7 @@ class World:
                 }
             ),
         )
-        return resolve_scope(scope, self.hard_cap)
+        return resolve_scope(scope, self.soft_cap, self.hard_cap)
 
     def groups(self) -> list[str]:
         """The customers as sorted strings of their records: `["ABC", "D"]`."""
