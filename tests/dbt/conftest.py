@@ -18,8 +18,10 @@ import pytest
 from dbt.cli.main import dbtRunner
 from dbt.contracts.graph.manifest import Manifest
 
+from cdp_assets.identity.match_model import MatchModel, load_default
+from cdp_assets.identity.tables import TERM_FREQUENCIES
 from cdp_assets.naming import LAYERS
-from cdp_assets.settings import DBT_PROJECT_DIR
+from cdp_assets.settings import DBT_PROJECT_DIR, export_match_model
 from cdp_assets.sources.contracts import load_contracts
 from cdp_assets.sources.tables import raw_schema
 
@@ -94,6 +96,8 @@ class Platform:
                 "create table identity.touched_customers as from "
                 "(values (null::varchar)) t (customer_id) limit 0"
             )
+            connection.execute(TERM_FREQUENCIES.create_if_missing)
+        self.choose_model(load_default())
 
     @property
     def path(self) -> Path:
@@ -119,6 +123,16 @@ class Platform:
                     f"read_parquet('{folder}/*/*.parquet', hive_partitioning = true)"
                 )
         return self.run_dbt(self.path, *arguments)
+
+    def choose_model(self, model: MatchModel) -> None:
+        """Let dbt compile this identity model, and the warehouse hold its term frequencies."""
+        export_match_model(model.compact_json())
+        with self.connect() as connection:
+            connection.execute(f"delete from {TERM_FREQUENCIES.address}")
+            connection.executemany(
+                f"insert into {TERM_FREQUENCIES.address} values (?, ?, ?)",
+                model.term_frequency_rows(),
+            )
 
     def clean(self, *entities: str, full_refresh: bool = False) -> None:
         """Run these cleansed models, or the whole layer."""

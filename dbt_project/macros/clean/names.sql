@@ -24,3 +24,26 @@
 {% macro country_lookup_key(country) -%}
     {{ strip_marks("lower(trim(replace(" ~ country ~ ", '.', '')))") }}
 {%- endmacro %}
+
+
+{# A line of an address, or any text, folded for comparison: lower case, no accents, letters and
+   digits only, single spaces. NULL where nothing is left. #}
+{% macro fold_text(text) -%}
+    nullif(trim({{ replace_pattern(strip_marks("lower(" ~ text ~ ")"), "[^\\p{L}\\p{N}]+", " ") }}), '')
+{%- endmacro %}
+
+{# `m`, `f`, or what was given, folded. #}
+{% macro fold_gender(gender) -%}
+    case lower(trim({{ gender }}))
+        when 'male' then 'm'
+        when 'man' then 'm'
+        when 'female' then 'f'
+        when 'woman' then 'f'
+        else nullif(lower(trim({{ gender }})), '')
+    end
+{%- endmacro %}
+
+{# A number that a state gave, without spaces and punctuation. #}
+{% macro fold_number(number) -%}
+    nullif({{ replace_pattern("lower(" ~ number ~ ")", "[^\\p{L}\\p{N}]+") }}, '')
+{%- endmacro %}

@@ -30,3 +30,15 @@
     {%- for name, value in members.items() %}{% do parts.append("'" ~ name ~ "' value " ~ value) %}{% endfor -%}
     {{- return("json_object(" ~ parts | join(", ") ~ " null on null)") -}}
 {% endmacro %}
+
+
+{# A condition of the match model, which is written in Splink's (DuckDB's) words. #}
+{% macro portable_comparison(condition) %}
+    {{- return(adapter.dispatch('portable_comparison', 'cdp')(condition)) -}}
+{% endmacro %}
+
+{% macro default__portable_comparison(condition) %}{{- return(condition) -}}{% endmacro %}
+
+{% macro athena__portable_comparison(condition) %}
+    {{- return(modules.re.sub("\\blevenshtein\\s*\\(", "levenshtein_distance(", condition)) -}}
+{% endmacro %}

@@ -43,9 +43,25 @@
     {{ and_touched_identifier(this.identifier) }}{% endif -%}
 {%- endmacro %}
 
-{# Identifiers of changed records stay as "no longer current" until the customer map has followed:
-   a value that a record has lost must still be found and looked at again. #}
-{% macro retire_changed_identifiers() -%}
+{# For models that replace rows by key: only a rebuild forgets. #}
+{% macro forget_everything_on_rebuild() -%}
+    {%- if not is_partial() %}{{ forget_everything() }}{% endif -%}
+{%- endmacro %}
+
+{% macro forget_affected_pairs() -%}
+    {%- if is_partial() -%}
+        delete from {{ this }}
+        where
+            left_record_id in (select record_id from {{ ref('match_affected') }})
+            or right_record_id in (select record_id from {{ ref('match_affected') }})
+    {%- else -%}
+        {{ forget_everything() }}
+    {%- endif -%}
+{%- endmacro %}
+
+{# Rows of changed records stay as "no longer current" until the customer map has followed: a value
+   that a record has lost must still be found, and who shared it looked at again. #}
+{% macro retire_changed_records() -%}
     {%- if is_partial() -%}
         update {{ this }} set is_current = false where is_current {{ and_changed_record() }}
     {%- else -%}
@@ -58,4 +74,23 @@
 {% macro applied_load(entity) -%}
     {{ run_query("select coalesce(max(since_load_id), 0) from " ~ ref('source_changes')
         ~ " where entity = '" ~ entity ~ "'")[0][0] }}
+{%- endmacro %}
+
+
+{# What the rules of identity are made of, as one text: another one makes the next run a rebuild. #}
+{% macro rules_fingerprint() -%}
+    {%- if not execute %}{{ return('') }}{% endif -%}
+    {%- set parts = [identity_rule_version(), env_var('CDP_MATCH_MODEL', '')] -%}
+    {%- for node in graph.nodes.values() | sort(attribute='unique_id')
+        if node.resource_type == 'seed' and node.config.schema == 'identity' -%}
+        {%- do parts.append(node.name ~ ' ' ~ node.checksum.checksum) -%}
+    {%- endfor -%}
+    {{ return(local_md5(parts | join('|'))) }}
+{%- endmacro %}
+
+{# Post-hook of `source_changes`. Once a rebuild has begun, only one that ends makes it good: also
+   when the rules go back to what they were meanwhile. #}
+{% macro forget_applied_rules() -%}
+    delete from {{ ref('applied_rules') }}
+    where exists (select 1 from {{ this }} where is_rebuild)
 {%- endmacro %}

@@ -1,5 +1,5 @@
 -- depends_on: {{ ref('source_changes') }}, {{ ref('changed_records') }}
-{{ config(pre_hook="{{ retire_changed_identifiers() }}") }}
+{{ config(pre_hook="{{ retire_changed_records() }}") }}
 
 {%- set crm_columns = {
     'contact_id': 'contact_id',

@@ -43,6 +43,11 @@ chosen as (
     where place = 1
 ),
 
+probable as (
+    select * from {{ ref('match_pairs') }}
+    where band = 'auto'
+),
+
 final as (
     select
         left_record_id,
@@ -55,6 +60,18 @@ final as (
         identifier_value,
         first_seen_at
     from chosen
+    union all
+    select
+        left_record_id,
+        right_record_id,
+        'probabilistic' as rule,
+        model_version as rule_version,
+        2 as tier,
+        match_probability as score,
+        cast(null as varchar) as identifier_type,
+        cast(null as varchar) as identifier_value,
+        first_seen_at
+    from probable
 )
 
 select * from final

@@ -16,6 +16,7 @@
     'last_name_folded': 'last_name_folded',
     'birth_date': 'cast(birth_date as varchar)',
     'gender': trimmed('gender'),
+    'national_id': trimmed('national_id'),
     'email': 'case when email_key is not null then lower(trim(email)) end',
     'phone_e164': 'phone_e164',
     'other_phone_e164': 'nullif(mobile_phone_e164, coalesce(phone_e164, \'\'))',
@@ -121,7 +122,7 @@ final as (
     {{ attribute_rows(relation, 'crm', 'first_name', 'first_name', 'first_name_key', once) }}
     union all
     {{ attribute_rows(relation, 'crm', 'last_name', 'last_name', 'last_name_folded', once) }}
-    {%- for attribute in ['birth_date', 'gender', 'email', 'address'] %}
+    {%- for attribute in ['birth_date', 'gender', 'national_id', 'email', 'address'] %}
     union all
     {{ attribute_rows(relation, 'crm', attribute, attribute, is_grouped=once) }}
     {%- endfor %}

@@ -2,6 +2,12 @@
 
 with edge_candidates as (
     select * from {{ ref('edge_candidates') }}
+    where reason is not null
+),
+
+vetoed as (
+    select * from {{ ref('match_pairs') }}
+    where band = 'vetoed'
 ),
 
 final as (
@@ -16,7 +22,18 @@ final as (
         identifier_value,
         first_seen_at
     from edge_candidates
-    where reason is not null
+    union all
+    select
+        left_record_id,
+        right_record_id,
+        veto as reason,
+        'probabilistic' as rule,
+        model_version as rule_version,
+        2 as tier,
+        cast(null as varchar) as identifier_type,
+        cast(null as varchar) as identifier_value,
+        first_seen_at
+    from vetoed
 )
 
 select * from final

@@ -1,4 +1,4 @@
-{{ config(materialized='table') }}
+{{ config(materialized='table', post_hook="{{ forget_applied_rules() }}") }}
 
 {%- set entities = [
     'contact_center__contacts',
@@ -12,6 +12,10 @@
 
 with applied_loads as (
     select * from {{ ref('applied_loads') }}
+),
+
+applied_rules as (
+    select * from {{ ref('applied_rules') }}
 ),
 
 loads as (
@@ -44,7 +48,12 @@ final as (
         load_id,
         {{ 'true' if flags.FULL_REFRESH else 'false' }}
         or bool_or(has_lost_record) over ()
-        or max(since_load_id) over () = 0 as is_rebuild
+        or max(since_load_id) over () = 0
+        or not exists (
+            select 1 from applied_rules
+            where applied_rules.fingerprint = '{{ rules_fingerprint() }}'
+        ) as is_rebuild,
+        '{{ rules_fingerprint() }}' as fingerprint
     from compared
 )
 

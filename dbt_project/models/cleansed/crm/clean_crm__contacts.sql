@@ -36,6 +36,7 @@ typed as (
         try_cast(birth_date as date) as birth_date,
         gender,
         loyalty_id,
+        national_id,
         {{ to_boolean('is_email_opted_out') }} as is_email_opted_out,
         {{ to_boolean('is_call_opted_out') }} as is_call_opted_out,
         {{ to_boolean('is_deleted') }} as is_deleted,

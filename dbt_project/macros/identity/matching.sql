@@ -1,0 +1,208 @@
+{# From the match model (JSON, see cdp_assets/identity/match_model.py) to SQL that both engines run:
+   the keys under which records meet, and how alike two of them are.
+
+   A score equals what Splink's `predict` gives with the same model, pair by pair. #}
+
+{# The chosen model. Parsing needs none: which models there are does not depend on it. #}
+{% macro match_model() -%}
+    {%- set text = env_var('CDP_MATCH_MODEL', '') -%}
+    {%- if text %}{{ return(fromjson(text)) }}{% endif -%}
+    {%- if execute -%}
+        {{ exceptions.raise_compiler_error(
+            "CDP_MATCH_MODEL is not set: it holds the identity model as JSON."
+            ~ " Run dbt through `cdp` or Dagster, which set it.") }}
+    {%- endif -%}
+    {{ return({
+        'version': '', 'probability_two_random_records_match': 0.5, 'comparisons': [],
+        'blocking': [], 'vetoes': [], 'tf_columns': [],
+    }) }}
+{%- endmacro %}
+
+
+{# What a match record says of a person, in the order of its columns. #}
+{% macro match_columns() -%}
+    {{ return([
+        'first_name', 'first_name_key', 'last_name', 'birth_date', 'birth_days', 'gender', 'email',
+        'phone', 'street', 'city', 'state', 'postcode', 'national_id', 'loyalty_id',
+    ]) }}
+{%- endmacro %}
+
+{# Columns whose frequent values may weigh less than rare ones. #}
+{% macro frequency_columns() -%}
+    {{ return([
+        'first_name', 'first_name_key', 'last_name', 'birth_date', 'email', 'phone', 'street', 'city',
+        'postcode',
+    ]) }}
+{%- endmacro %}
+
+{# Those of them for which the model knows how frequent a value is. #}
+{% macro used_frequency_columns() -%}
+    {%- set used = match_model().tf_columns -%}
+    {%- for column in used if column not in frequency_columns() -%}
+        {{ exceptions.raise_compiler_error("The identity model weighs the frequency of " ~ column
+            ~ ", which match_records does not look up.") }}
+    {%- endfor -%}
+    {{ return(used) }}
+{%- endmacro %}
+
+
+{# The blocks of each record, one row per rule of the model: `columns`, block_rule, block_key. #}
+{% macro block_keys(relation, columns, condition='true') -%}
+    {%- for rule in match_model().blocking %}
+    select
+        {{ columns | join(', ') }},
+        '{{ rule.name }}' as block_rule,
+        {{ rule.key }} as block_key
+    from {{ relation }}
+    where {{ rule.key }} is not null and {{ condition }}
+    {%- if not loop.last %}
+    union all
+    {%- endif %}
+    {%- endfor %}
+{%- endmacro %}
+
+
+{# How many records a block may have before it makes no pair. A rule may only be stricter than the
+   setting. #}
+{% macro block_cap(relation) -%}
+    case {{ relation }}.block_rule
+        {%- for rule in match_model().blocking if rule.max_records %}
+        when '{{ rule.name }}' then least(settings.max_block_records, {{ rule.max_records }})
+        {%- endfor %}
+        else settings.max_block_records
+    end
+{%- endmacro %}
+
+
+{# The columns that a score is made of, each for the left and for the right record. #}
+{% macro compared_columns() -%}
+    {%- set conditions = match_model().comparisons | map(attribute='levels') | sum(start=[])
+        | map(attribute='condition') | join(' ') -%}
+    {%- set compared = [] -%}
+    {%- for column in match_columns() if modules.re.search('\\b' ~ column ~ '_[lr]\\b', conditions) -%}
+        {%- do compared.append(column) -%}
+    {%- endfor -%}
+    {%- for column in used_frequency_columns() %}{% do compared.append('tf_' ~ column) %}{% endfor -%}
+    {{ return(compared) }}
+{%- endmacro %}
+
+{% macro compared_pair(left, right) -%}
+    {%- for column in compared_columns() %}
+    {{ left }}.{{ column }} as {{ column }}_l,
+    {{ right }}.{{ column }} as {{ column }}_r{{ ',' if not loop.last }}
+    {%- endfor %}
+{%- endmacro %}
+
+
+{# The level at which two records agree, per comparison: -1 where a value is missing, else from 0 (they
+   differ) up. #}
+{% macro comparison_levels() -%}
+    {%- for comparison in match_model().comparisons %}
+    case
+        {%- set ns = namespace(level=comparison.levels | rejectattr('is_null', 'true') | list | length) %}
+        {%- for level in comparison.levels if level.condition != 'else' %}
+        {%- if not level.is_null %}{% set ns.level = ns.level - 1 %}{% endif %}
+        when {{ portable_comparison(level.condition) }} then {{ -1 if level.is_null else ns.level }}
+        {%- endfor %}
+        else 0
+    end as gamma_{{ comparison.name }}{{ ',' if not loop.last }}
+    {%- endfor %}
+{%- endmacro %}
+
+{# Bits of evidence per comparison, from its level and how frequent the value is. #}
+{% macro comparison_weights() -%}
+    {%- for comparison in match_model().comparisons %}
+    {%- set ns = namespace(level=comparison.levels | rejectattr('is_null', 'true') | list | length) %}
+    case gamma_{{ comparison.name }}
+        {%- for level in comparison.levels if not level.is_null %}
+        {%- set ns.level = ns.level - 1 %}
+        when {{ ns.level }} then log2({{ real(level.m) }} / {{ real(level.u) }})
+            {%- if level.tf_column %}
+            + {{ real(level.tf_weight) }} * (
+                log2({{ real(level.u) }}) - log2(greatest(
+                    tf_{{ level.tf_column }}_l, tf_{{ level.tf_column }}_r, {{ real(level.tf_minimum) }}
+                ))
+            )
+            {%- endif %}
+        {%- endfor %}
+        else 0e0
+    end as weight_{{ comparison.name }}{{ ',' if not loop.last }}
+    {%- endfor %}
+{%- endmacro %}
+
+{# All evidence together, in bits: over 0 it is more likely than not that the two are one person. #}
+{% macro match_weight() -%}
+    {%- set prior = match_model().probability_two_random_records_match -%}
+    log2({{ real(prior) }} / {{ real(1 - prior) }})
+    {%- for comparison in match_model().comparisons %}
+    + weight_{{ comparison.name }}
+    {%- endfor %}
+{%- endmacro %}
+
+{% macro match_probability(weight) %}{{- return("1e0 / (1e0 + power(2e0, -" ~ weight ~ "))") -}}{% endmacro %}
+
+{# Why two records cannot be one person, whatever speaks for it; NULL where nothing forbids it. #}
+{% macro match_veto() -%}
+    {%- if match_model().vetoes -%}
+    case
+        {%- for veto in match_model().vetoes %}
+        when {{ veto.condition }} then '{{ veto.reason }}'
+        {%- endfor %}
+    end
+    {%- else -%}
+    cast(null as varchar)
+    {%- endif -%}
+{%- endmacro %}
+
+
+{# CTEs from `pairs` (left_record_id, right_record_id) to `scored`: the same, with gamma_* and weight_*
+   per comparison, match_weight and veto. #}
+{% macro scored_pairs_ctes() -%}
+    compared as (
+        select
+            pairs.left_record_id,
+            pairs.right_record_id,
+            {{ compared_pair('l', 'r') }}
+        from pairs
+        inner join {{ ref('match_records') }} as l
+            on pairs.left_record_id = l.record_id
+        inner join {{ ref('match_records') }} as r
+            on pairs.right_record_id = r.record_id
+        where l.is_current and r.is_current
+    ),
+
+    {{ scoring_ctes(['left_record_id', 'right_record_id']) }}
+{%- endmacro %}
+
+{# CTEs from `compared` (`columns` and those of `compared_pair`) to `scored`. #}
+{% macro scoring_ctes(columns) -%}
+    levelled as (
+        select
+            *,
+            {{ comparison_levels() }}
+        from compared
+    ),
+
+    weighed as (
+        select
+            *,
+            {{ comparison_weights() }}
+        from levelled
+    ),
+
+    scored as (
+        select
+            {{ columns | join(', ') }},
+            {%- for comparison in match_model().comparisons %}
+            gamma_{{ comparison.name }},
+            weight_{{ comparison.name }},
+            {%- endfor %}
+            {{ match_weight() }} as match_weight,
+            {{ match_veto() }} as veto
+        from weighed
+    )
+{%- endmacro %}
+
+
+{# A number as a literal that both engines read as a double: 0.1 alone is a decimal. #}
+{% macro real(number) %}{{- return('%.17e' | format(number)) -}}{% endmacro %}

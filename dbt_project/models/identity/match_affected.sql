@@ -1,0 +1,28 @@
+-- depends_on: {{ ref('source_changes') }}, {{ ref('changed_records') }}
+{{ config(pre_hook="{{ forget_everything() }}") }}
+
+with changed_records as (
+    select * from {{ ref('changed_records') }}
+),
+
+flipped_blocks as (
+    select * from {{ ref('oversized_blocks') }}
+    where has_flipped
+),
+
+{# On a full build every record is affected, and listing them all would serve nobody: neither
+   table has a row then. #}
+final as (
+    select record_id
+    from changed_records
+    union
+    select match_keys.record_id
+    from {{ ref('match_keys') }} as match_keys
+    inner join flipped_blocks
+        on
+            match_keys.block_rule = flipped_blocks.block_rule
+            and match_keys.block_key = flipped_blocks.block_key
+    where match_keys.is_current
+)
+
+select * from final

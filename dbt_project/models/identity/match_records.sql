@@ -1,0 +1,202 @@
+-- depends_on: {{ ref('source_changes') }}, {{ ref('changed_records') }}
+{{ config(pre_hook="{{ retire_changed_records() }}") }}
+
+{%- set crm_columns = {
+    'first_name': 'first_name_folded',
+    'first_name_key': 'first_name_key',
+    'last_name': 'last_name_folded',
+    'birth_date': 'cast(birth_date as varchar)',
+    'gender': fold_gender('gender'),
+    'email': 'email_key',
+    'phone': 'coalesce(phone_e164, mobile_phone_e164)',
+    'street': fold_text('mailing_street'),
+    'city': fold_text('mailing_city'),
+    'state': fold_text('mailing_state'),
+    'postcode': fold_text('mailing_postal_code'),
+    'national_id': fold_number('national_id'),
+    'loyalty_id': 'loyalty_id',
+    'is_deleted': 'is_deleted',
+    'exists_since': 'least(coalesce(created_at, modified_at), modified_at)',
+} %}
+{%- set told_columns = match_columns() | reject('equalto', 'birth_days') | list %}
+
+with {{ crm_versions(crm_columns) }},
+
+-- What a contact's newest version that says something says.
+crm_newest as (
+    select
+        record_id,
+        {%- for column in told_columns %}
+        {{ newest(column, 'last_seen_at') }} as {{ column }},
+        {%- endfor %}
+        {{ newest('cast(is_deleted as varchar)', 'last_seen_at') }} = 'true' as is_deleted,
+        min(exists_since) as exists_since
+    from crm_often
+    group by record_id
+),
+
+-- Logins and callers that told a name or a birth date; no other record says who somebody is.
+told as (
+    select
+        record_id,
+        {{ newest('value', 'last_seen_at', "attribute = 'first_name'") }} as first_name,
+        {{ newest('match_key', 'last_seen_at', "attribute = 'first_name'") }} as first_name_key,
+        {{ newest('match_key', 'last_seen_at', "attribute = 'last_name'") }} as last_name,
+        {{ newest('value', 'last_seen_at', "attribute = 'birth_date'") }} as birth_date
+    from {{ ref('record_attributes') }}
+    where
+        source <> 'crm'
+        and attribute in ('first_name', 'last_name', 'birth_date')
+        {{ and_changed_record() }}
+    group by record_id
+),
+
+reachable as (
+    select
+        record_id,
+        {%- for identifier_type in ['email', 'phone', 'loyalty_id'] %}
+        {{ newest('identifier_value', 'last_seen_at', "identifier_type = '" ~ identifier_type ~ "'") }}
+            as {{ identifier_type }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from {{ ref('identifiers') }}
+    where
+        is_current
+        and source <> 'crm'
+        and record_id in (select record_id from told)
+    group by record_id
+),
+
+tellers as (
+    select
+        records.record_id,
+        {{ fold_name('told.first_name') }} as first_name,
+        told.first_name_key,
+        told.last_name,
+        told.birth_date,
+        reachable.email,
+        reachable.phone,
+        reachable.loyalty_id,
+        records.first_seen_at
+    from told
+    inner join {{ ref('identity_records') }} as records
+        on told.record_id = records.record_id
+    left join reachable
+        on told.record_id = reachable.record_id
+    where records.record_kind <> 'device'
+),
+
+persons as (
+    {%- for relation in ['crm_once', 'crm_newest'] %}
+    select
+        record_id,
+        {{ told_columns | join(',\n        ') }},
+        exists_since as first_seen_at
+    from {{ relation }}
+    where not is_deleted
+    union all
+    {%- endfor %}
+    select
+        record_id,
+        {%- for column in told_columns %}
+        {{ column if column in ['first_name', 'first_name_key', 'last_name', 'birth_date', 'email',
+            'phone', 'loyalty_id'] else 'cast(null as varchar) as ' ~ column }},
+        {%- endfor %}
+        first_seen_at
+    from tellers
+),
+
+-- What stands for nobody says nothing.
+meaningful as (
+    select
+        record_id,
+        case
+            when first_name_key not in ({{ placeholder_first_names() }}) then first_name
+        end as first_name,
+        case
+            when first_name_key not in ({{ placeholder_first_names() }}) then first_name_key
+        end as first_name_key,
+        last_name,
+        case
+            when birth_date not in ({{ placeholder_birth_dates() }}) then birth_date
+        end as birth_date,
+        gender,
+        email,
+        phone,
+        street,
+        city,
+        state,
+        postcode,
+        national_id,
+        loyalty_id,
+        first_seen_at
+    from persons
+),
+
+blocked_values as (
+    select
+        identifier_type,
+        identifier_value
+    from {{ ref('shared_identifiers') }}
+    where reason = 'blocked'
+),
+
+frequencies as (
+    select * from {{ source('identity', 'match_term_frequencies') }}
+),
+
+final as (
+    select
+        meaningful.record_id,
+        meaningful.first_name,
+        meaningful.first_name_key,
+        meaningful.last_name,
+        meaningful.birth_date,
+        cast(
+            date_diff('day', date '1970-01-01', cast(meaningful.birth_date as date)) as integer
+        ) as birth_days,
+        meaningful.gender,
+        case when blocked_emails.identifier_value is null then meaningful.email end as email,
+        case when blocked_phones.identifier_value is null then meaningful.phone end as phone,
+        meaningful.street,
+        meaningful.city,
+        meaningful.state,
+        meaningful.postcode,
+        meaningful.national_id,
+        case
+            when blocked_loyalty_ids.identifier_value is null then meaningful.loyalty_id
+        end as loyalty_id,
+        meaningful.first_seen_at,
+        {%- for column in frequency_columns() %}
+        {%- if column in used_frequency_columns() %}
+        case
+            when meaningful.{{ column }} is not null
+                then coalesce({{ column }}_frequencies.frequency, {{ column }}_rest.frequency)
+        end as tf_{{ column }},
+        {%- else %}
+        cast(null as double) as tf_{{ column }},
+        {%- endif %}
+        {%- endfor %}
+        true as is_current
+    from meaningful
+    {%- for identifier_type in ['email', 'phone', 'loyalty_id'] %}
+    left join blocked_values as blocked_{{ identifier_type }}s
+        on
+            blocked_{{ identifier_type }}s.identifier_type = '{{ identifier_type }}'
+            and meaningful.{{ identifier_type }} = blocked_{{ identifier_type }}s.identifier_value
+    {%- endfor %}
+    {%- for column in used_frequency_columns() %}
+    left join frequencies as {{ column }}_frequencies
+        on
+            {{ column }}_frequencies.field = '{{ column }}'
+            and meaningful.{{ column }} = {{ column }}_frequencies.value
+    -- Of a value that the model does not list.
+    left join frequencies as {{ column }}_rest
+        on {{ column }}_rest.field = '{{ column }}' and {{ column }}_rest.value = ''
+    {%- endfor %}
+    where
+        coalesce(
+            meaningful.first_name, meaningful.last_name, meaningful.birth_date, meaningful.national_id
+        ) is not null
+)
+
+select * from final

@@ -1,0 +1,18 @@
+{{ config(materialized='view') }}
+
+with pairs as (
+    select * from {{ ref('pairs_to_score') }}
+),
+
+{{ scored_pairs_ctes() }},
+
+final as (
+    select
+        left_record_id,
+        right_record_id,
+        match_weight,
+        veto
+    from scored
+)
+
+select * from final
