@@ -6,6 +6,8 @@ Not here: what a command does; and no import that costs seconds, so that `--help
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,6 +20,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="An open customer data platform: land, cleanse, match, profile.",
 )
+review_app = typer.Typer(no_args_is_help=True)
+app.add_typer(review_app, name="review", help="Answer what the identity model leaves to people.")
+identity_app = typer.Typer(no_args_is_help=True)
+app.add_typer(identity_app, name="identity", help="Preview a change of identity; train a model.")
+
+_Values = Annotated[
+    bool, typer.Option("--show-values", help="Also show values of records: personal data.")
+]
+_By = Annotated[str, typer.Option(help="Who answers: a staff id; it is kept.")]
 
 
 @app.command()
@@ -107,6 +118,77 @@ def summary() -> None:
     from cdp_assets.summary import print_summary
 
     print_summary(_settings())
+
+
+@app.command()
+def explain(
+    first: Annotated[
+        str, typer.Argument(help="A record id, a customer id old or new, or for example email:….")
+    ],
+    second: Annotated[str | None, typer.Argument(help="Another; without it: whose it is.")] = None,
+    as_of: Annotated[
+        str | None, typer.Option(help="Whose customer each record was: a date or time, UTC.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="Also write one HTML page with charts.")] = None,
+    show_values: _Values = False,
+) -> None:
+    """Say why two records are one customer, or what keeps them apart."""
+    from cdp_assets.identity.console import explain_two, whose
+
+    settings = _settings()
+    if second is None:
+        _print(whose(settings, first, as_of))
+    else:
+        _print(
+            explain_two(settings, first, second, as_of=as_of, page=html, show_values=show_values)
+        )
+
+
+@review_app.command(name="list")
+def review_list(
+    limit: Annotated[int, typer.Option(help="Pairs to show.")] = 10,
+    show_values: _Values = False,
+) -> None:
+    """Show the pairs that wait for an answer, the most probable first."""
+    from cdp_assets.identity.console import queue_lines
+
+    _print(queue_lines(_settings(), limit, show_values=show_values))
+
+
+@review_app.command(name="answer")
+def review_answer(
+    left: Annotated[str, typer.Argument(help="A record id.")],
+    right: Annotated[str, typer.Argument(help="Another record id.")],
+    answer: Annotated[str, typer.Argument(help="yes, no or withdraw.")],
+    by: _By,
+    note: Annotated[str, typer.Option(help="Why; no personal data.")] = "",
+) -> None:
+    """Decide whether two records are one person; the next run applies it."""
+    from cdp_assets.identity.console import give_answers
+    from cdp_assets.identity.review import Answer
+
+    typer.echo(give_answers(_settings(), [Answer((left, right), answer, note)], by))
+
+
+@review_app.command(name="export")
+def review_export(file: Path, show_values: _Values = False) -> None:
+    """Write the queue to a CSV file with an empty column for answers."""
+    from cdp_assets.identity.console import export_queue
+
+    typer.echo(export_queue(_settings(), file, show_values=show_values))
+
+
+@review_app.command(name="import")
+def review_import(file: Path, by: _By) -> None:
+    """Take the answers of a file that `export` wrote."""
+    from cdp_assets.identity.console import import_answers
+
+    typer.echo(import_answers(_settings(), file, by))
+
+
+def _print(lines: Iterable[str]) -> None:
+    for line in lines:
+        typer.echo(line)
 
 
 def _settings() -> Settings:

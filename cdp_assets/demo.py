@@ -11,7 +11,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import dagster as dg
+
 from cdp_assets.errors import PlatformError
+from cdp_assets.identity.console import waiting_decisions
 from cdp_assets.local import claim_home, dagster_instance, reconcile_orphans
 from cdp_assets.resources.build import build_ledger, build_object_store, build_warehouse
 from cdp_assets.run import run_job, run_landing_days, waiting
@@ -57,6 +60,7 @@ def run_waiting(settings: Settings) -> None:
             with _timed("the whole run"):
                 run_landing_days(settings, instance, found.days, on_step=_say)
             found = waiting(settings)
+        _apply_decisions(settings, instance)
     print_summary(settings)
 
 
@@ -85,6 +89,15 @@ def replay_quarantine(settings: Settings, source: str, entity: str) -> None:
             with _timed("the whole run"):
                 run_job(settings, instance, "refresh_profiles", {}, on_step=_say)
     print_summary(settings)
+
+
+def _apply_decisions(settings: Settings, instance: dg.DagsterInstance) -> None:
+    """People's answers take effect with the next run, also when no object is new."""
+    count = waiting_decisions(settings)
+    if count:
+        _say(f"Applying {count} new decision{'s' * (count > 1)} about records:")
+        with _timed("the whole run"):
+            run_job(settings, instance, "refresh_profiles", {}, on_step=_say)
 
 
 def _generate_once(settings: Settings) -> None:

@@ -4,13 +4,16 @@ must_link joins two records whatever the rules say; cannot_link keeps them apart
 over a full rebuild; withdrawn leaves the pair to the rules again. Of several decisions about one
 pair the newest counts. A decision that was read once stays, even when its file goes.
 
-Not here: what a decision does to clusters (`clusters.py`).
+Not here: what a decision does to clusters (`clusters.py`), asking people (`review.py`).
 """
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -31,6 +34,65 @@ SCHEMA: Final = pa.schema(
 
 class DecisionsError(PlatformError):
     """A decisions file cannot be used; the message names the object, the line and the column."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a person decided about two records.
+
+    Attributes:
+        decision: must_link, cannot_link or withdrawn.
+        left_record_id: one record.
+        right_record_id: the other; the order does not matter.
+        decided_by: who; kept for ever, so a staff id.
+        decided_at: with its offset.
+        note: why, without personal data; may be empty.
+    """
+
+    decision: str
+    left_record_id: str
+    right_record_id: str
+    decided_by: str
+    decided_at: datetime
+    note: str = ""
+
+
+def write_decisions(store: ObjectStore, decisions: Sequence[Decision]) -> str:
+    """Put decisions into the lake, as one new file that the next run reads.
+
+    Returns:
+        The key of the file. The same decisions again give the same file.
+
+    Raises:
+        DecisionsError: one of them is no decision; then none is written.
+    """
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(_COLUMNS)
+    for decision in decisions:
+        values = {**vars(decision), "decided_at": decision.decided_at.isoformat()}
+        lines.writerow([values[name] for name in _COLUMNS])
+    content = text.getvalue().encode()
+    newest = max(decision.decided_at for decision in decisions).astimezone(UTC)
+    digest = hashlib.sha256(content).hexdigest()[:8]
+    key = f"{PREFIX}{newest:%Y%m%dT%H%M%SZ}-{digest}.csv"
+    parse_decisions(key, content)
+    store.write(key, content)
+    return key
+
+
+def unpublished_decisions(store: ObjectStore, published: pa.Table) -> int:
+    """How many decisions of the lake the published version does not know.
+
+    Args:
+        store: the lake.
+        published: identity.identity_decisions of the published version.
+
+    Raises:
+        DecisionsError: see `read_decisions`.
+    """
+    known = {_identity_of(row) for row in published.to_pylist()}
+    return len({_identity_of(row) for row in read_decisions(store).to_pylist()} - known)
 
 
 def keep_decisions(warehouse: Warehouse, store: ObjectStore) -> int:
@@ -78,6 +140,10 @@ def parse_decisions(key: str, content: bytes) -> list[dict[str, object]]:
         return [_decision(key, lines.line_num, line) for line in lines]
     except (UnicodeDecodeError, csv.Error) as error:
         raise DecisionsError(f"{key}: not readable as UTF-8 CSV.") from error
+
+
+def _identity_of(row: dict[str, object]) -> tuple[object, ...]:
+    return tuple(row[name] for name in _COLUMNS)
 
 
 def _decision(key: str, line_number: int, line: dict[str, str | None]) -> dict[str, object]:

@@ -49,10 +49,11 @@ def verdict(explanation: Explanation) -> str:
     if explanation.left.records == explanation.right.records:
         return f"{names} are the same record" + ("." if _is_single(explanation) else "s.")
     if not explanation.is_one:
-        customers = sorted({*explanation.customers.values()})
-        return f"{names} are not one customer" + (
-            f": {', '.join(customers)}." if customers else "."
+        whose = " and ".join(
+            f"{side.name} ({_whose(side, explanation)})"
+            for side in (explanation.left, explanation.right)
         )
+        return f"{whose} are not one customer."
     customer = ", ".join(explanation.common_customers)
     if not explanation.path:
         return (

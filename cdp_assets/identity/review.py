@@ -1,0 +1,235 @@
+"""The review queue: pairs that the model leaves to people, and how their answers become decisions.
+
+Here: reading the queue of the published version, writing it to a file and reading it back.
+Not here: what is in the band (`dbt_project/models/identity/review_queue.sql`), what a decision
+does (`decisions.py`, `clusters.py`).
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+import duckdb
+import pyarrow as pa
+
+from cdp_assets.errors import PlatformError
+from cdp_assets.identity.decisions import Decision
+from cdp_assets.identity.evidence import Evidence, Pair, evidence_of, ordered, rows_of
+from cdp_assets.identity.explain import CURRENT_DECISIONS
+from cdp_assets.identity.match_model import MATCH_COLUMNS, MatchModel
+
+# What a reviewer answers, and the decision that it becomes.
+ANSWERS: Final = {"yes": "must_link", "no": "cannot_link", "withdraw": "withdrawn"}
+_FILE_COLUMNS: Final = ("left_record_id", "right_record_id", "match_probability", "match_weight")
+_ANSWER_COLUMNS: Final = ("answer", "note")
+
+
+class ReviewError(PlatformError):
+    """An answer or a file of answers cannot be used; the message repeats no value."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What somebody says of two records: yes, no or withdraw, and why."""
+
+    pair: Pair
+    answer: str
+    note: str = ""
+
+
+def read_queue(
+    connection: duckdb.DuckDBPyConnection,
+    model: MatchModel | None,
+    waiting: pa.Table,
+    limit: int | None = None,
+) -> list[Evidence]:
+    """The pairs that wait for a person, the most probable first.
+
+    Left out are pairs that are one customer by other links, and pairs that somebody decided
+    about, be it published or not.
+
+    Args:
+        connection: a version of the warehouse; only read.
+        model: the one it scored with; without it levels go by number.
+        waiting: decisions of the lake, as `decisions.read_decisions` gives them.
+        limit: of pairs; None for all.
+    """
+    cursor = connection.execute(
+        f"""
+        with decisions as (
+            select left_record_id, right_record_id from ({CURRENT_DECISIONS}) as published
+            where decision <> 'withdrawn'
+        )
+        select queue.*
+        from identity.review_queue as queue
+        left join identity.customer_map as a on queue.left_record_id = a.record_id
+        left join identity.customer_map as b on queue.right_record_id = b.record_id
+        anti join decisions
+            on queue.left_record_id = decisions.left_record_id
+            and queue.right_record_id = decisions.right_record_id
+        where a.customer_id is distinct from b.customer_id
+        order by match_weight desc, queue.left_record_id, queue.right_record_id
+        """
+    )
+    decided = _decided(waiting)
+    rows = [
+        row
+        for row in rows_of(cursor)
+        if (row["left_record_id"], row["right_record_id"]) not in decided
+    ]
+    return [evidence_of({**row, "veto": None}, model) for row in rows[:limit]]
+
+
+def read_values(
+    connection: duckdb.DuckDBPyConnection, records: Collection[str]
+) -> dict[str, dict[str, str]]:
+    """What is known of each record, by field, as it is compared: folded and normalised."""
+    columns = [name for name in MATCH_COLUMNS if name not in ("first_name_key", "birth_days")]
+    cursor = connection.execute(
+        f"select record_id, {', '.join(columns)} from identity.match_records"
+        " where is_current and record_id in (select unnest(?))",
+        [sorted(records)],
+    )
+    return {
+        row["record_id"]: {name: str(row[name]) for name in columns if row[name] is not None}
+        for row in rows_of(cursor)
+    }
+
+
+def decisions_of(
+    connection: duckdb.DuckDBPyConnection, answers: Sequence[Answer], by: str, at: datetime
+) -> list[Decision]:
+    """The decisions that answers are.
+
+    Args:
+        connection: a version of the warehouse, to know the records.
+        answers: of people.
+        by: who answered.
+        at: when, with offset.
+
+    Raises:
+        ReviewError: an answer is none, or names a record that is not there.
+    """
+    named = {record for answer in answers for record in answer.pair}
+    known = {
+        record
+        for (record,) in connection.execute(
+            "select record_id from identity.identity_records where record_id in (select unnest(?))",
+            [sorted(named)],
+        ).fetchall()
+    }
+    if named - known:
+        raise ReviewError(f"{len(named - known)} of the record ids are not known.")
+    if not by.strip():
+        raise ReviewError("Say who answers: --by takes a staff id.")
+    for answer in answers:
+        if answer.answer not in ANSWERS:
+            raise ReviewError(f"An answer is one of {', '.join(ANSWERS)}.")
+        if answer.pair[0] == answer.pair[1]:
+            raise ReviewError("Both record ids are the same.")
+    return [
+        Decision(ANSWERS[answer.answer], *ordered(*answer.pair), by.strip(), at, answer.note)
+        for answer in answers
+    ]
+
+
+def write_queue(
+    queue: Sequence[Evidence], values: Mapping[str, Mapping[str, str]], handle: TextIO
+) -> None:
+    """Write the queue as CSV with an empty answer and note per pair.
+
+    Args:
+        queue: from `read_queue`.
+        values: by record id, for reviewers who may see them; else empty.
+        handle: of a text file.
+    """
+    weights = [weight.field for weight in queue[0].weights] if queue else []
+    fields = sorted({name for told in values.values() for name in told}, key=_place)
+    lines = csv.writer(handle, lineterminator="\n")
+    lines.writerow(
+        [
+            *_FILE_COLUMNS,
+            *(f"weight_{name}" for name in weights),
+            *(f"{side}_{name}" for name in fields for side in ("left", "right")),
+            *_ANSWER_COLUMNS,
+        ]
+    )
+    for item in queue:
+        pair = (item.left_record_id, item.right_record_id)
+        lines.writerow(
+            [
+                *pair,
+                f"{item.probability:.6f}",
+                f"{item.match_weight:.3f}",
+                *("" if weight.is_missing else f"{weight.bits:.3f}" for weight in item.weights),
+                *(_cell(values.get(record, {}).get(name)) for name in fields for record in pair),
+                "",
+                "",
+            ]
+        )
+
+
+def read_answers(path: Path) -> list[Answer]:
+    """The answered lines of a file that `write_queue` wrote; the empty ones wait on.
+
+    Raises:
+        ReviewError: it is no such file; the message names the line.
+    """
+    if not path.is_file():
+        raise ReviewError("There is no such file.")
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as handle:
+            return list(_answers(csv.DictReader(handle, strict=True)))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ReviewError("The file is not readable as UTF-8 CSV.") from error
+
+
+def _answers(lines: csv.DictReader[str]) -> Iterator[Answer]:
+    missing = {"left_record_id", "right_record_id", "answer"} - {*(lines.fieldnames or ())}
+    if missing:
+        raise ReviewError(f"The file has no column {', '.join(sorted(missing))}.")
+    for line in lines:
+        cells = {name: (line.get(name) or "").strip() for name in ("answer", "note")}
+        answer = cells["answer"].lower()
+        if not answer:
+            continue
+        if answer not in ANSWERS:
+            raise ReviewError(f"Line {lines.line_num}: answer takes {', '.join(ANSWERS)}.")
+        yield Answer((line["left_record_id"], line["right_record_id"]), answer, cells["note"])
+
+
+def without_known(decisions: Sequence[Decision], known: pa.Table) -> list[Decision]:
+    """Those decisions that say something new: the same file can be handed in twice.
+
+    Args:
+        decisions: from `decisions_of`.
+        known: decisions so far, as `decisions.read_decisions` gives them.
+    """
+    so_far = _decided(known)
+    return [
+        decision
+        for decision in decisions
+        if so_far.get((decision.left_record_id, decision.right_record_id), "withdrawn")
+        != decision.decision
+    ]
+
+
+def _decided(decisions: pa.Table) -> dict[Pair, str]:
+    """The newest decision per pair, but for withdrawn ones."""
+    rows: list[dict[str, Any]] = sorted(decisions.to_pylist(), key=lambda row: row["decided_at"])
+    newest = {(row["left_record_id"], row["right_record_id"]): row["decision"] for row in rows}
+    return {pair: kind for pair, kind in newest.items() if kind != "withdrawn"}
+
+
+def _place(field: str) -> int:
+    return MATCH_COLUMNS.index(field)
+
+
+def _cell(value: str | None) -> str:
+    # A spreadsheet would take these for a formula.
+    return f"'{value}" if value and value[0] in "=+-@" else value or ""
