@@ -182,4 +182,9 @@ _SETTLE = (
     "delete from identity.applied_loads",
     "insert into identity.applied_loads select entity, load_id from identity.source_changes",
     "delete from identity.identifiers where not is_current",
+    "delete from identity.match_records where not is_current",
+    "update identity.oversized_blocks set has_flipped = false where has_flipped",
+    "delete from identity.oversized_blocks where not is_oversized",
+    "delete from identity.applied_rules",
+    "insert into identity.applied_rules select distinct fingerprint from identity.source_changes",
 )

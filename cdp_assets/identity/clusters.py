@@ -94,6 +94,15 @@ class Evidence:
     weight: IntArray = field(default_factory=_integers)
     is_vetoed: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, dtype=bool))
 
+    def with_more(self, more: Evidence) -> Evidence:
+        """This and other pairs."""
+        return Evidence(
+            left=np.concatenate((self.left, more.left)),
+            right=np.concatenate((self.right, more.right)),
+            weight=np.concatenate((self.weight, more.weight)),
+            is_vetoed=np.concatenate((self.is_vetoed, more.is_vetoed)),
+        )
+
 
 @dataclass(frozen=True)
 class Clustering:

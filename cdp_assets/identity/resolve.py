@@ -11,6 +11,7 @@ Not here: what is in the scope (`scope.py`), applying the result (`apply.py`), j
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -22,11 +23,14 @@ from cdp_assets.identity.clusters import (
     SOFT_CAP,
     Clustering,
     Constraints,
+    Evidence,
     Limited,
     Links,
-    cluster,
+    components,
+    separate,
 )
 from cdp_assets.identity.scope import Scope, read_scope
+from cdp_assets.identity.scoring import Score, evidence_of, score_pairs, unscored_pairs
 from cdp_assets.identity.stable_ids import Change, Records, assign, changes
 from cdp_assets.identity.tables import ASSIGNMENTS, CHANGES, REFUSED_MERGES
 from cdp_assets.resources.warehouse import Warehouse
@@ -59,14 +63,13 @@ class Resolution:
 
 def resolve(warehouse: Warehouse) -> Resolution:
     """Cluster what has to be looked at and write the candidate, for the gate to audit."""
-    scope = read_scope(warehouse)
-    resolution = resolve_scope(scope)
+    resolution = propose(warehouse)
     looked_at = f"(select record_id from {ASSIGNMENTS.address})"
     warehouse.execute(
         f"create or replace table {ASSIGNMENTS.address} as select * from assignments",
         f"create or replace table {CHANGES.address} as select * from changes",
         f"delete from {REFUSED_MERGES.address}"
-        + ("" if scope.is_rebuild else f" where left_record_id in {looked_at}"),
+        + ("" if resolution.is_rebuild else f" where left_record_id in {looked_at}"),
         f"insert into {REFUSED_MERGES.address} select * from refused",
         inputs={
             "assignments": resolution.assignments,
@@ -77,11 +80,23 @@ def resolve(warehouse: Warehouse) -> Resolution:
     return resolution
 
 
-def resolve_scope(scope: Scope, soft_cap: int = SOFT_CAP, hard_cap: int = HARD_CAP) -> Resolution:
-    """The candidate for a scope; a pure function.
+def propose(warehouse: Warehouse) -> Resolution:
+    """The candidate that `resolve` would write; nothing that a later run reads is changed."""
+    with warehouse.session() as session:
+        return resolve_scope(read_scope(session), partial(score_pairs, session))
+
+
+def resolve_scope(
+    scope: Scope,
+    score: Score | None = None,
+    soft_cap: int = SOFT_CAP,
+    hard_cap: int = HARD_CAP,
+) -> Resolution:
+    """The candidate for a scope; pure, but for what `score` does.
 
     Args:
         scope: what to look at.
+        score: scores pairs that the scope has no score of; without it there are none.
         soft_cap: only unique ids and human decisions make clusters of more records.
         hard_cap: clusters with more records are held back.
     """
@@ -93,8 +108,11 @@ def resolve_scope(scope: Scope, soft_cap: int = SOFT_CAP, hard_cap: int = HARD_C
     )
     rows = _rows_by_number(scope.records["number"])
     links = _links(scope.links, rows)
-    constraints = _constraints(scope, rows)
-    clustering = cluster(len(rows), links, constraints, records.record_ids, soft_cap=soft_cap)
+    labels = components(len(rows), links.left, links.right)
+    evidence = _evidence(scope, rows, labels, links, score)
+    clustering = separate(
+        labels, links, _constraints(scope, rows), records.record_ids, evidence, soft_cap
+    )
     sizes = np.bincount(clustering.labels)
     held_back = (sizes > hard_cap)[clustering.labels]
     new_ids = assign(clustering.labels, records, held_back)
@@ -106,6 +124,21 @@ def resolve_scope(scope: Scope, soft_cap: int = SOFT_CAP, hard_cap: int = HARD_C
         refused=_refused(scope.links, links, records, clustering),
         cluster_sizes=sizes,
     )
+
+
+def _evidence(
+    scope: Scope, rows: IntArray, labels: IntArray, links: Links, score: Score | None
+) -> Evidence:
+    """The scores that are stored, and those of the other pairs within components."""
+    stored = evidence_of(scope.scores, rows)
+    if score is None:
+        return stored
+    has_score = _numpy(scope.records["has_score"]).astype(bool)
+    left, right = unscored_pairs(labels, links, has_score, stored)
+    if len(left) == 0:
+        return stored
+    numbers = _numpy(scope.records["number"])
+    return stored.with_more(evidence_of(score(numbers[left], numbers[right]), rows))
 
 
 def _rows_by_number(numbers: pa.ChunkedArray) -> IntArray:

@@ -1,9 +1,10 @@
 """What a run has to look at: every record, or only those near a change.
 
 Near a change are: records with new or lost rows, records that share an identifier value with
-such a record, records that a human decided about, all records of the customers of any of these,
-and of the customers that a refused link ties to those. A component of links is then either in
-the scope as a whole or not at all, so clustering the scope gives what clustering everything gives.
+such a record or match it, records that a human decided about, all records of the customers of any
+of these, and of the customers that a refused link ties to those. A component of links is then
+either in the scope as a whole or not at all, and a score counts within a component only, so
+clustering the scope gives what clustering everything gives.
 
 Here: reading. Not here: clustering (`clusters.py`), ids (`stable_ids.py`), writing (`apply.py`).
 """
@@ -18,7 +19,7 @@ import pyarrow as pa
 
 from cdp_assets.identity.stable_ids import customer_id
 from cdp_assets.identity.tables import ASSIGNMENTS, DECISIONS, MAP, REFUSED_MERGES
-from cdp_assets.resources.warehouse import Statements, Warehouse
+from cdp_assets.resources.warehouse import Statements
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,13 @@ class Scope:
     Attributes:
         is_rebuild: every record is in it.
         records: number, record_id, is_device, first_seen, name, birth_date (ISO text),
-            previous_id; one row per record that exists, in any order.
+            has_score (it can be compared field by field), previous_id; one row per record that
+            exists, in any order.
         vanished: record_id, previous_id of records that exist no longer.
         links: left, right (numbers), tier, score, first_seen, rule, rule_version.
         limited: number, identifier_type, identifier_value, max_per_customer.
         cannot_link: left, right (numbers).
+        scores: left, right (numbers), match_weight, is_vetoed: the pairs that are stored.
     """
 
     is_rebuild: bool
@@ -41,27 +44,32 @@ class Scope:
     links: pa.Table
     limited: pa.Table
     cannot_link: pa.Table
+    scores: pa.Table
 
 
-def read_scope(warehouse: Warehouse) -> Scope:
-    """Read what this run has to look at."""
+def read_scope(session: Statements) -> Scope:
+    """Read what this run has to look at.
+
+    The temporary table `scope_records` (number, record_id...) stays until the session ends.
+    """
     tables = (MAP, REFUSED_MERGES, DECISIONS, ASSIGNMENTS)
-    with warehouse.session() as session:
-        session.execute(*(table.create_if_missing for table in tables))
-        is_rebuild = _is_rebuild(session)
-        affected = {} if is_rebuild else {"affected": _affected(session)}
-        session.execute(
-            _NUMBER_RECORDS + _only(affected, "records.record_id"),
-            inputs=affected,
-        )
-        return Scope(
-            is_rebuild=is_rebuild,
-            records=session.query("select * from scope_records"),
-            vanished=session.query(_VANISHED + _only(affected, "previous.record_id"), affected),
-            links=session.query(_LINKS),
-            limited=session.query(_LIMITED),
-            cannot_link=session.query(_CANNOT_LINKS),
-        )
+    session.execute(*(table.create_if_missing for table in tables))
+    is_rebuild = _is_rebuild(session)
+    affected = {} if is_rebuild else {"affected": _affected(session)}
+    session.execute(
+        "drop table if exists scope_records",
+        _NUMBER_RECORDS + _only(affected, "records.record_id"),
+        inputs=affected,
+    )
+    return Scope(
+        is_rebuild=is_rebuild,
+        records=session.query("select * from scope_records"),
+        vanished=session.query(_VANISHED + _only(affected, "previous.record_id"), affected),
+        links=session.query(_LINKS),
+        limited=session.query(_LIMITED),
+        cannot_link=session.query(_CANNOT_LINKS),
+        scores=session.query(_STORED_SCORES),
+    )
 
 
 # A rebuild of the models is one of the clusters; and without a map there is nothing to add to.
@@ -120,6 +128,9 @@ _NUMBER_RECORDS = f"""
         records.first_seen_at as first_seen,
         records.first_name_key as name,
         cast(records.birth_date as varchar) as birth_date,
+        records.record_id in (
+            select record_id from identity.match_records where is_current
+        ) as has_score,
         previous.customer_id as previous_id
     from identity.identity_records as records
     left join {MAP.address} as previous on records.record_id = previous.record_id
@@ -171,6 +182,14 @@ _CANNOT_LINKS = f"""
     inner join scope_records as b on decisions.right_record_id = b.record_id
     where decisions.decision = 'cannot_link'"""
 
+_STORED_SCORES = """
+    select
+        a.number as "left", b.number as "right", pairs.match_weight,
+        pairs.veto is not null as is_vetoed
+    from identity.match_pairs as pairs
+    inner join scope_records as a on pairs.left_record_id = a.record_id
+    inner join scope_records as b on pairs.right_record_id = b.record_id"""
+
 _LIMITED = """
     select
         scope_records.number, identifiers.identifier_type, identifiers.identifier_value,
@@ -185,6 +204,20 @@ _LIMITED = """
 _SEEDS = f"""
     with near_a_change as (
         select record_id from identity.changed_records
+        union
+        select record_id from identity.match_affected
+        union
+        select pairs.right_record_id
+        from identity.match_pairs as pairs
+        inner join identity.match_affected as affected
+            on pairs.left_record_id = affected.record_id
+        where pairs.band = 'auto'
+        union
+        select pairs.left_record_id
+        from identity.match_pairs as pairs
+        inner join identity.match_affected as affected
+            on pairs.right_record_id = affected.record_id
+        where pairs.band = 'auto'
         union
         select identifiers.record_id
         from identity.identifiers as identifiers

@@ -132,14 +132,16 @@ CHANGES: Final = IdentityTable(
 
 REFUSED_MERGES: Final = IdentityTable(
     "refused_merges",
-    "One row per link that was refused because the two clusters contradict each other.",
+    "One row per link that was refused because the two clusters contradict each other, because "
+    "more speaks against it than for it, or because the cluster would be too large.",
     (
         _record("left_record_id", "Record of the link."),
         _record("right_record_id", "Record of the link."),
         Column(
             "reason",
             "varchar",
-            "unique_id_conflict, incompatible_first_names, birth_date_conflict or cannot_link.",
+            "cannot_link, unique_id_conflict, vetoed, weights_against, incompatible_first_names, "
+            "birth_date_conflict or over_soft_cap.",
         ),
         Column("rule", "varchar", "The rule of the link."),
         Column("rule_version", "varchar", "The version of the rules."),

@@ -1,7 +1,7 @@
 """A run that looks only at what is near a change ends like one that looks at everything.
 
-Random people, links, conflicts and deletions in several batches, on DuckDB tables as the models
-leave them; dbt itself is not run here (tests/dbt does).
+Random people, links, scores, conflicts, decisions and deletions in several batches, on DuckDB
+tables as the models leave them; dbt itself is not run here (tests/dbt does).
 """
 
 from __future__ import annotations
@@ -18,68 +18,113 @@ from hypothesis import strategies as st
 from cdp_assets.identity.apply import apply_assignments
 from cdp_assets.identity.gate import count_changes, judge
 from cdp_assets.identity.resolve import resolve
-from cdp_assets.identity.tables import APPLIED, ASSIGNMENTS, MAP, REDIRECTS, REFUSED_MERGES
+from cdp_assets.identity.tables import (
+    APPLIED,
+    ASSIGNMENTS,
+    DECISIONS,
+    MAP,
+    REDIRECTS,
+    REFUSED_MERGES,
+)
 from cdp_assets.resources.warehouse import DuckDBWarehouse
 from cdp_assets.settings import GateBudget
 
 _NAMES = "ABCDEFGHIJ"
 
+# What the model would say of two faces, in bits; the outer two are never one person.
+_BITS = {0: 12.0, 1: 4.0, 2: -6.0, 3: -15.0}
+_AUTO_BITS = 7.0
+
 
 @dataclass(frozen=True)
 class Person:
-    """A record: when it was seen first, its name and its login."""
+    """A record: when it was seen first, its name and login, and what it is compared by.
 
-    seen: int
-    name: str | None
-    user_id: str | None
-    is_device: bool
+    `face` stands for all that the model compares, `block` for the key that blocking finds it by.
+    """
+
+    seen: int = 0
+    name: str | None = None
+    user_id: str | None = None
+    is_device: bool = False
+    face: int | None = None
+    block: str = "x"
+
+    def bits(self, other: Person) -> float | None:
+        """The match weight of two records; None where one cannot be compared."""
+        if self.face is None or other.face is None:
+            return None
+        return _BITS[abs(self.face - other.face)]
+
+    def is_vetoed(self, other: Person) -> bool:
+        return {self.face, other.face} == {0, 3}
 
 
 @dataclass(frozen=True)
 class State:
-    """All records and links at one time; a link is a value that two records share."""
+    """All records, links and decisions at one time; a link is a value that two records share."""
 
     records: dict[str, Person]
     links: dict[str, tuple[str, str]]
+    decisions: tuple[tuple[str, str, str], ...] = ()
 
     def values_of(self, name: str) -> set[str]:
         return {value for value, pair in self.links.items() if name in pair}
+
+    def scores(self) -> list[tuple[str, str, float, str | None, bool]]:
+        """Left, right, bits, veto and whether blocking finds the pair, of all comparable pairs."""
+        return [
+            (a, b, bits, "veto" if one.is_vetoed(other) else None, one.block == other.block)
+            for (a, one), (b, other) in itertools.combinations(sorted(self.records.items()), 2)
+            if (bits := one.bits(other)) is not None
+        ]
 
 
 _people = st.builds(
     Person,
     seen=st.integers(0, 4),
     name=st.sampled_from([None, None, "anna", "boris"]),
-    user_id=st.sampled_from([None, None, "1", "2"]),
+    user_id=st.sampled_from([None, None, None, "1", "2"]),
     is_device=st.booleans(),
+    face=st.sampled_from([None, 0, 0, 1, 2, 3]),
+    block=st.sampled_from("xy"),
 )
+_PAIRS = [f"{a}{b}" for a, b in itertools.combinations(_NAMES, 2)]
 
 
 @st.composite
 def _stories(draw: st.DrawFn) -> list[State]:
     """A first state and a few more, each one or two small changes away from the one before."""
     records = dict(zip(_NAMES, draw(st.lists(_people, min_size=6, max_size=10)), strict=False))
-    pairs = [f"{a}{b}" for a, b in itertools.combinations(_NAMES, 2)]
-    links = set(draw(st.lists(st.sampled_from(pairs), min_size=4, max_size=10)))
-    states = [_state(records, links)]
+    links = set(draw(st.lists(st.sampled_from(_PAIRS), min_size=3, max_size=10)))
+    decisions: list[tuple[str, str, str]] = []
+    states = [_state(records, links, decisions)]
     for _ in range(draw(st.integers(1, 3))):
         for _ in range(draw(st.integers(1, 2))):
-            kind = draw(st.sampled_from(["person", "gone", "link", "unlink"]))
+            kind = draw(st.sampled_from(["person", "gone", "link", "unlink", "decision"]))
             if kind == "person":
                 records[draw(st.sampled_from(_NAMES))] = draw(_people)
             elif kind == "gone":
                 records.pop(draw(st.sampled_from(_NAMES)), None)
             elif kind == "link":
-                links.add(draw(st.sampled_from(pairs)))
+                links.add(draw(st.sampled_from(_PAIRS)))
+            elif kind == "decision":
+                what = draw(st.sampled_from(["must_link", "cannot_link", "withdrawn"]))
+                pair = draw(st.sampled_from(_PAIRS))
+                decisions.append((what, pair[0], pair[1]))
             elif links:
                 links.remove(draw(st.sampled_from(sorted(links))))
-        states.append(_state(records, links))
+        states.append(_state(records, links, decisions))
     return states
 
 
-def _state(records: dict[str, Person], links: set[str]) -> State:
+def _state(
+    records: dict[str, Person], links: set[str], decisions: list[tuple[str, str, str]]
+) -> State:
     return State(
-        dict(records), {pair: (pair[0], pair[1]) for pair in links if set(pair) <= records.keys()}
+        dict(records),
+        {pair: (pair[0], pair[1]) for pair in links if set(pair) <= records.keys()},
+        tuple(decisions),
     )
 
 
@@ -108,7 +153,7 @@ def test_looking_near_the_changes_equals_looking_at_everything(states):
 
 def test_applying_the_same_candidate_again_changes_nothing(tmp_path):
     warehouse = _warehouse(tmp_path / "w.duckdb")
-    person = Person(seen=0, name="anna", user_id=None, is_device=False)
+    person = Person(name="anna")
     _write(warehouse, State({}, {}), State({"A": person, "B": person}, {"v": ("A", "B")}), True)
     resolve(warehouse)
     apply_assignments(warehouse, "run")
@@ -120,7 +165,7 @@ def test_applying_the_same_candidate_again_changes_nothing(tmp_path):
 
 def test_the_map_can_be_asked_whose_a_record_was(tmp_path):
     warehouse = _warehouse(tmp_path / "w.duckdb")
-    person = Person(seen=0, name="anna", user_id=None, is_device=False)
+    person = Person(name="anna")
     apart = State({"A": person, "B": person}, {})
     together = State({"A": person, "B": person}, {"v": ("A", "B")})
     for before, state in itertools.pairwise([State({}, {}), apart, together, apart]):
@@ -144,7 +189,7 @@ def test_the_map_can_be_asked_whose_a_record_was(tmp_path):
 
 def test_the_gate_stops_a_run_that_would_merge_too_many(tmp_path):
     warehouse = _warehouse(tmp_path / "w.duckdb")
-    person = Person(seen=0, name="anna", user_id=None, is_device=False)
+    person = Person(name="anna")
     apart = State(dict.fromkeys("ABCD", person), {})
     together = State(dict.fromkeys("ABCDE", person), {"v": ("A", "B"), "w": ("B", "C")})
     budget = GateBudget(merged=0.4, floor=1)
@@ -167,24 +212,46 @@ def _warehouse(path: Path) -> DuckDBWarehouse:
         "create table identity.identity_limits as select 'user_id' as identifier_type,"
         " 1 as max_per_customer",
         "create table identity.applied_loads (entity varchar, load_id bigint)",
+        "create table identity.applied_rules (fingerprint varchar)",
+        "create table identity.oversized_blocks (is_oversized boolean, has_flipped boolean)",
+        "create table identity.pairs_to_score (left_record_id varchar, right_record_id varchar)",
+        # Stands for the SQL that the model is compiled to.
+        "create table identity.all_scores (left_record_id varchar, right_record_id varchar,"
+        " match_weight double, veto varchar, is_found boolean)",
+        "create view identity.scored_pairs as select wanted.*, match_weight, veto"
+        " from identity.pairs_to_score as wanted"
+        " inner join identity.all_scores using (left_record_id, right_record_id)",
+        f"create view identity.match_pairs as select *, case when veto is not null then 'vetoed'"
+        f" when match_weight >= {_AUTO_BITS} then 'auto' else 'review' end as band"
+        " from identity.all_scores where is_found and match_weight >= 0",
         "create table cleansed.clean_pos__receipts (receipt_id varchar, record_id varchar)",
         "create table cleansed.clean_pos__receipt_lines (receipt_id varchar, _load_id bigint)",
+        DECISIONS.create_if_missing,
     )
     return warehouse
 
 
 def _write(warehouse: DuckDBWarehouse, before: State, state: State, is_rebuild: bool) -> None:
     """What the models would leave: everything as it is, and what changed since `before`."""
-    names = before.records.keys() | state.records.keys()
     changed = {
         name
-        for name in names
+        for name in before.records.keys() | state.records.keys()
         if before.records.get(name) != state.records.get(name)
         or before.values_of(name) != state.values_of(name)
     }
     touched = {v for name in changed for s in (before, state) for v in s.values_of(name)}
     carriers = {(name, value, True) for name in state.records for value in state.values_of(name)}
     carriers |= {(name, value, False) for name in changed for value in before.values_of(name)}
+    scores = state.scores()
+    links = [
+        (a, b, "same_email", "1", 2, 0.95, "2025-01-01", False, None)
+        for a, b in state.links.values()
+    ]
+    matches = [
+        (a, b, "probabilistic", "model", 2, 0.99, "2025-01-01", False, None)
+        for a, b, bits, veto, is_found in scores
+        if is_found and veto is None and bits >= _AUTO_BITS
+    ]
     with warehouse.connect() as connection:
         _replace(
             connection,
@@ -215,13 +282,24 @@ def _write(warehouse: DuckDBWarehouse, before: State, state: State, is_rebuild: 
         columns = "(left_record_id varchar, right_record_id varchar, rule varchar, rule_version"
         columns += " varchar, tier integer, score double, first_seen_at timestamp, is_leaf boolean,"
         columns += " reason varchar)"
-        links = [
-            (a, b, "same_email", "1", 2, 0.95, "2025-01-01", False, None)
-            for a, b in state.links.values()
-        ]
         _replace(connection, f"edge_candidates {columns}", links)
-        _replace(connection, f"identity_edges {columns}", links)
+        _replace(connection, f"identity_edges {columns}", links + matches)
         _replace(connection, "changed_records (record_id varchar)", [(name,) for name in changed])
+        _replace(connection, "match_affected (record_id varchar)", [(name,) for name in changed])
+        _replace(
+            connection,
+            "match_records (record_id varchar, is_current boolean)",
+            [(name, True) for name, one in state.records.items() if one.face is not None],
+        )
+        connection.execute("delete from identity.all_scores")
+        if scores:
+            connection.executemany("insert into identity.all_scores values (?, ?, ?, ?, ?)", scores)
+        connection.execute(f"delete from {DECISIONS.address}")
+        if state.decisions:
+            connection.executemany(
+                f"insert into {DECISIONS.address} values (?, ?, ?, 'jane', ?, null)",
+                [(*one, f"2025-02-0{day + 1}") for day, one in enumerate(state.decisions)],
+            )
         _replace(
             connection,
             "touched_identifiers (identifier_type varchar, identifier_value varchar)",
@@ -230,8 +308,8 @@ def _write(warehouse: DuckDBWarehouse, before: State, state: State, is_rebuild: 
         _replace(
             connection,
             "source_changes (entity varchar, since_load_id bigint, load_id bigint,"
-            " is_rebuild boolean)",
-            [("pos__receipt_lines", 0, 1, is_rebuild)],
+            " is_rebuild boolean, fingerprint varchar)",
+            [("pos__receipt_lines", 0, 1, is_rebuild, "1")],
         )
 
 

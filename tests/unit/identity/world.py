@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import pyarrow as pa
 
 from cdp_assets.identity.resolve import Resolution, resolve_scope
@@ -44,6 +45,9 @@ class World:
     """Everything that was observed so far, and the customers that came of it.
 
     Attributes:
+        scores: bits by pair, written as `AB`; what is over zero is stored, the rest scored when
+            it is wanted.
+        vetoes: the pairs that are vetoed.
         redirects: old id to the id that lives now.
         events: of all runs, oldest first.
     """
@@ -52,6 +56,8 @@ class World:
     links: set[Link] = field(default_factory=set)
     must_link: set[tuple[str, str]] = field(default_factory=set)
     cannot_link: set[tuple[str, str]] = field(default_factory=set)
+    scores: dict[str, float] = field(default_factory=dict)
+    vetoes: set[str] = field(default_factory=set)
     customers: dict[str, str] = field(default_factory=dict)
     redirects: dict[str, str] = field(default_factory=dict)
     events: list[Change] = field(default_factory=list)
@@ -116,6 +122,22 @@ class World:
         ]
         apart = [pair for pair in sorted(self.cannot_link) if set(pair) <= set(numbers)]
         logins = {name: one.user_id for name, one in self.records.items() if one.user_id}
+        known = [pair for pair in self.scores if set(pair) <= set(numbers)]
+        by_numbers = {frozenset((numbers[pair[0]], numbers[pair[1]])): pair for pair in known}
+
+        def stored(pair: str) -> bool:
+            return self.scores[pair] > 0
+
+        def score(left: np.ndarray, right: np.ndarray) -> pa.Table:
+            wanted = zip(left.tolist(), right.tolist(), strict=True)
+            return self._scores(
+                {
+                    ends: by_numbers[frozenset(ends)]
+                    for ends in wanted
+                    if frozenset(ends) in by_numbers
+                }
+            )
+
         scope = Scope(
             is_rebuild=True,
             records=pa.table(
@@ -130,6 +152,7 @@ class World:
                     "birth_date": pa.array(
                         [one.birth_date for one in self.records.values()], pa.string()
                     ),
+                    "has_score": [name in set("".join(self.scores)) for name in numbers],
                     "previous_id": pa.array(
                         [self.customers.get(name) for name in numbers], pa.string()
                     ),
@@ -166,8 +189,23 @@ class World:
                     "right": pa.array([numbers[right] for _, right in apart], pa.int64()),
                 }
             ),
+            scores=self._scores(
+                {(numbers[pair[0]], numbers[pair[1]]): pair for pair in known if stored(pair)}
+            ),
         )
-        return resolve_scope(scope, self.soft_cap, self.hard_cap)
+        return resolve_scope(scope, score, self.soft_cap, self.hard_cap)
+
+    def _scores(self, pairs: dict[tuple[int, int], str]) -> pa.Table:
+        return pa.table(
+            {
+                "left": pa.array([left for left, _ in pairs], pa.int64()),
+                "right": pa.array([right for _, right in pairs], pa.int64()),
+                "match_weight": pa.array(
+                    [self.scores[pair] for pair in pairs.values()], pa.float64()
+                ),
+                "is_vetoed": pa.array([pair in self.vetoes for pair in pairs.values()], pa.bool_()),
+            }
+        )
 
     def groups(self) -> list[str]:
         """The customers as sorted strings of their records: `["ABC", "D"]`."""
