@@ -48,8 +48,10 @@ CONTACTS: Final = next(
     if (contract.source, contract.entity) == ("crm", "contacts")
 )
 _PARQUET: Final = (".parquet", ".pq")
-# What writers of CSV put where there is nothing. `NA` and `NULL` in capitals are real names.
-_NOTHING: Final = ("", "nan", "NaN", "<NA>", "NaT", "None", "null", "\\N")
+# What writers of CSV put where there is nothing. Some of it is a name, too: people called Null.
+_NOTHING: Final = ("", "nan", "NaN", "<NA>", "NaT", "\\N")
+_NO_VALUE: Final = (*_NOTHING, "None", "null", "NULL", "N/A")
+_NAMES: Final = ("first_name", "last_name")
 # Spreadsheets and data frames turn whole numbers with gaps into decimals.
 _NUMBERS: Final = ("dob", "phone", "postcode", "national_id", "loyalty_id")
 
@@ -147,8 +149,7 @@ def _stack(labelled: Labelled, connection: duckdb.DuckDBPyConnection) -> None:
     selects = []
     for place, names in enumerate(columns.values()):
         fields = [
-            f"{_joined(found, names, field in _NUMBERS)} as {_quoted(field)}"
-            for field, found in parts.items()
+            f"{_joined(found, names, field)} as {_quoted(field)}" for field, found in parts.items()
         ]
         selects.append(f"select {', '.join(fields)}, {place} as file, place from file_{place}")
     connection.execute(
@@ -221,20 +222,20 @@ def _find(column: str, names: set[str] | list[str]) -> str | None:
     return alike[0] if len(alike) == 1 else None
 
 
-def _joined(columns: Sequence[str], names: list[str], is_number: bool) -> str:
-    """SQL of the value of these columns of one file; NULL where it has none of them."""
+def _joined(columns: Sequence[str], names: list[str], field: str) -> str:
+    """SQL of a field from these columns of one file; NULL where it has none of them."""
     found = [name for column in columns if (name := _find(column, names))]
-    values = [_value(name, is_number) for name in found]
+    values = [_value(name, field) for name in found]
     if len(columns) == 1:
         return values[0] if values else "cast(null as varchar)"
     return f"nullif(concat_ws(' ', {', '.join(values) or 'null'}), '')"
 
 
-def _value(column: str, is_number: bool) -> str:
+def _value(column: str, field: str) -> str:
     text = f"trim(cast({_quoted(column)} as varchar))"
-    if is_number:
+    if field in _NUMBERS:
         text = rf"regexp_replace({text}, '^(\d+)\.0+$', '\1')"
-    nothing = ", ".join(_literal(word) for word in _NOTHING)
+    nothing = ", ".join(map(_literal, _NOTHING if field in _NAMES else _NO_VALUE))
     return f"case when {text} not in ({nothing}) then {text} end"
 
 
