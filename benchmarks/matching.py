@@ -21,11 +21,21 @@ import numpy as np
 from benchmarks.measure import Meter
 from cdp_assets.errors import PlatformError
 from cdp_assets.identity.apply import apply_assignments
+from cdp_assets.identity.decisions import keep_decisions
 from cdp_assets.identity.evaluate import Agreement, Evaluation, evaluate, evaluate_pairs
+from cdp_assets.identity.match_model import MatchModel
+from cdp_assets.identity.model_files import load_model, use_model
 from cdp_assets.identity.resolve import resolve
+from cdp_assets.naming import CLEANSED, IDENTITY, raw_name
 from cdp_assets.resources.build import build_object_store, build_warehouse
 from cdp_assets.resources.warehouse import DuckDBWarehouse
-from cdp_assets.settings import DBT_PROJECT_DIR, Settings, export_settings, load_settings
+from cdp_assets.settings import (
+    DBT_PROJECT_DIR,
+    Settings,
+    export_match_model,
+    export_settings,
+    load_settings,
+)
 from cdp_assets.sources.contracts import load_contracts
 from cdp_assets.sources.tables import ensure_empty_file, raw_view_sql
 
@@ -76,6 +86,7 @@ class MatchingHome:
                 "CDP_IDENTITY_MODEL": self.model,
             }
         )
+        self.store = build_object_store(self.settings)
         self.warehouse: DuckDBWarehouse = build_warehouse(self.settings)
         self.raw = self.folder / "lake" / _RAW
 
@@ -107,25 +118,32 @@ class MatchingHome:
         """What a home has before its first ordinary run: views, seeds, the parsed project."""
         with self.meter.stage("set-up"):
             export_settings(self.settings)
-            store = build_object_store(self.settings)
             views = []
             for contract in load_contracts().values():
-                ensure_empty_file(contract, store)
-                name = f"sources.raw_{contract.source}__{contract.entity}"
-                views.append(f"create or replace view {name} as {raw_view_sql(contract, store)}")
+                ensure_empty_file(contract, self.store)
+                name = f"sources.{raw_name(contract.source, contract.entity)}"
+                select = raw_view_sql(contract, self.store)
+                views.append(f"create or replace view {name} as {select}")
             self.warehouse.execute(*views)
+            self.use(load_model(self.model, self.store))
             self._dbt("seed")
+
+    def use(self, model: MatchModel) -> None:
+        """Score with this model from now on, as the asset `match_model` does."""
+        export_match_model(model.compact_json())
+        use_model(model, self.warehouse)
 
     def clean(self, *, full_refresh: bool = False) -> None:
         """Run the cleansed models."""
         with self.meter.stage("cleansed"):
-            self._dbt("run", "--select", "config.schema:cleansed", *_refresh(full_refresh))
+            self._dbt("run", "--select", f"config.schema:{CLEANSED}", *_refresh(full_refresh))
 
     def match(self, *, full_refresh: bool = False) -> None:
         """Run the identity stages."""
         with self.meter.stage("identity models"):
-            self._dbt("run", "--select", "config.schema:identity", *_refresh(full_refresh))
+            self._dbt("run", "--select", f"config.schema:{IDENTITY}", *_refresh(full_refresh))
         with self.meter.stage("clusters"):
+            keep_decisions(self.warehouse, self.store)
             resolve(self.warehouse)
         with self.meter.stage("customer map"):
             apply_assignments(self.warehouse, f"benchmark-{self.loads}")
