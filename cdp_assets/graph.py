@@ -17,12 +17,13 @@ from cdp_assets.checks.sources import build_source_checks
 from cdp_assets.dbt.assets import build_dbt_assets
 from cdp_assets.dbt.project import build_dbt_resource, prepared_project
 from cdp_assets.identity.assets import build_identity_assets
+from cdp_assets.identity.model_files import load_model
 from cdp_assets.jobs import EVERYTHING, JOBS
 from cdp_assets.profile.assets import published_profiles
 from cdp_assets.resources.build import build_ledger, build_object_store, build_warehouse
 from cdp_assets.schedules import build_schedules
 from cdp_assets.sensors.landing import build_landing_sensors
-from cdp_assets.settings import Settings, export_settings
+from cdp_assets.settings import Settings, export_match_model, export_settings
 from cdp_assets.sources.assets import build_source_assets
 from cdp_assets.sources.contracts import load_contracts
 from cdp_assets.sqlite_files import spare_disk_syncs
@@ -36,13 +37,16 @@ def build_defs(
     if settings.profile == "local":
         # Here, because the processes of Dagster that write events all load the graph.
         spare_disk_syncs()
+    store = build_object_store(settings)
+    model = load_model(settings.identity_model, store)
+    export_match_model(model.compact_json())
     contracts = load_contracts()
     project = prepared_project(settings)
     return dg.Definitions(
         assets=[
             *build_source_assets(list(contracts.values()), settings),
             *build_dbt_assets(project),
-            *build_identity_assets(),
+            *build_identity_assets(model),
             published_profiles,
         ],
         asset_checks=[
@@ -67,7 +71,7 @@ def build_defs(
             ),
         ],
         resources={
-            "store": build_object_store(settings),
+            "store": store,
             "ledger": build_ledger(settings),
             "warehouse": build_warehouse(settings),
             "dbt": build_dbt_resource(project, settings.dbt_target),

@@ -6,9 +6,11 @@ from typing import Final
 
 import dagster as dg
 
-from cdp_assets.naming import CLEANSED, IDENTITY, PROFILE, SOURCES
+from cdp_assets.naming import CLEANSED, IDENTITY, PROFILE, SOURCES, TRAINED_MODEL, asset_key
 
-EVERYTHING: Final = dg.AssetSelection.groups(SOURCES, CLEANSED, IDENTITY, PROFILE)
+_TRAINED: Final = dg.AssetSelection.assets(asset_key(IDENTITY, TRAINED_MODEL))
+
+EVERYTHING: Final = dg.AssetSelection.groups(SOURCES, CLEANSED, IDENTITY, PROFILE) - _TRAINED
 
 # Partitioned by landing day because its sources are: `dagster job backfill` and sensors ask for
 # days; tables without partitions follow in the same run.
@@ -20,8 +22,14 @@ customer_360_job: Final = dg.define_asset_job(
 
 refresh_profiles_job: Final = dg.define_asset_job(
     "refresh_profiles",
-    selection=dg.AssetSelection.groups(CLEANSED, IDENTITY, PROFILE),
+    selection=dg.AssetSelection.groups(CLEANSED, IDENTITY, PROFILE) - _TRAINED,
     description="Cleansed tables, identity and profiles, from the raw tables as they are.",
 )
 
-JOBS: Final = (customer_360_job, refresh_profiles_job)
+train_identity_model_job: Final = dg.define_asset_job(
+    "train_identity_model",
+    selection=_TRAINED,
+    description="A new identity model from the records as they are; nothing uses it by itself.",
+)
+
+JOBS: Final = (customer_360_job, refresh_profiles_job, train_identity_model_job)

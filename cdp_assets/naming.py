@@ -19,6 +19,9 @@ LAYERS: Final = (SOURCES, CLEANSED, IDENTITY, PROFILE)
 # Whoever writes the warehouse waits for a slot in this pool: DuckDB has one writer.
 WAREHOUSE_POOL: Final = "warehouse"
 
+# The asset that no ordinary run makes: its own job trains it.
+TRAINED_MODEL: Final = "identity_model"
+
 CHANNELS: Final = ("crm", "pos", "contact_center", "email", "web", "mobile")
 
 

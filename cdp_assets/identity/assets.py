@@ -1,4 +1,4 @@
-"""The Python stages of identity as assets: decisions, the candidate clusters, the customer map.
+"""The Python stages of identity as assets: model, decisions, candidate clusters, customer map.
 
 Here: wiring into Dagster and what an event shows. Not here: how any of it works.
 """
@@ -13,9 +13,21 @@ import numpy as np
 from cdp_assets.automation import DAILY_FRESHNESS, WHEN_UPSTREAM_CHANGES
 from cdp_assets.identity.apply import apply_assignments
 from cdp_assets.identity.decisions import keep_decisions
+from cdp_assets.identity.match_model import MatchModel
+from cdp_assets.identity.model_files import keep_model, use_model
 from cdp_assets.identity.resolve import HARD_CAP, SOFT_CAP, resolve
-from cdp_assets.identity.tables import APPLIED, ASSIGNMENTS, DECISIONS, MAP, TOUCHED, IdentityTable
-from cdp_assets.naming import IDENTITY, WAREHOUSE_POOL, asset_key
+from cdp_assets.identity.tables import (
+    APPLIED,
+    ASSIGNMENTS,
+    DECISIONS,
+    MAP,
+    MATCH_MODEL,
+    TERM_FREQUENCIES,
+    TOUCHED,
+    IdentityTable,
+)
+from cdp_assets.identity.waterfall import as_markdown, model_chart
+from cdp_assets.naming import IDENTITY, TRAINED_MODEL, WAREHOUSE_POOL, asset_key
 from cdp_assets.partitions import SINGLE_RUN
 from cdp_assets.plots import bar_chart
 from cdp_assets.resources.object_store import ObjectStore
@@ -28,14 +40,24 @@ _MODELS: Final = (
     "identity_edges",
     "identity_limits",
     "identity_records",
+    "match_affected",
+    "match_pairs",
+    "match_settings",
+    "scored_pairs",
     "source_changes",
     "touched_identifiers",
 )
 
 
-def build_identity_assets() -> list[dg.AssetsDefinition]:
-    """The Python stages, in the order in which they run."""
-    return [identity_decisions, cluster_assignments, customer_map]
+def build_identity_assets(model: MatchModel) -> list[dg.AssetsDefinition]:
+    """The Python stages, in the order in which they run, with the model that scores pairs."""
+    return [
+        identity_model,
+        _match_model(model),
+        identity_decisions,
+        cluster_assignments,
+        customer_map,
+    ]
 
 
 def _spec(table: IdentityTable, deps: Iterable[str]) -> dg.AssetSpec:
@@ -52,6 +74,88 @@ def _spec(table: IdentityTable, deps: Iterable[str]) -> dg.AssetSpec:
         automation_condition=WHEN_UPSTREAM_CHANGES,
         freshness_policy=DAILY_FRESHNESS,
     )
+
+
+@dg.asset(
+    key=asset_key(IDENTITY, TRAINED_MODEL),
+    deps=[asset_key(IDENTITY, "match_records")],
+    group_name=IDENTITY,
+    owners=["team:identity"],
+    kinds={"python", "splink"},
+    # The frequent values of names are in it, and no rare one.
+    tags={"pii": "pseudonymous"},
+    code_version="1",
+    description=(
+        "A new identity model, trained without labels on a sample of match_records: one JSON file "
+        "in the lake. Trained by its own job only, and in use only when the setting "
+        "CDP_IDENTITY_MODEL names its version."
+    ),
+    backfill_policy=SINGLE_RUN,
+    pool=WAREHOUSE_POOL,
+    check_specs=[
+        dg.AssetCheckSpec(
+            "agreement_outweighs_disagreement",
+            asset=asset_key(IDENTITY, TRAINED_MODEL),
+            description="In every comparison the highest level speaks for one person more than "
+            "the lowest does.",
+        )
+    ],
+)
+def identity_model(
+    warehouse: dg.ResourceParam[Warehouse], store: dg.ResourceParam[ObjectStore]
+) -> dg.MaterializeResult:
+    """Train a model and keep it in the lake, for somebody to preview and choose."""
+    # Imported here: loading the definitions need not pay for Splink.
+    from cdp_assets.identity.training import train_model
+
+    model = train_model(warehouse)
+    key = keep_model(model, store)
+    senseless = [
+        comparison.name
+        for comparison in model.comparisons
+        if comparison.levels[1].weight <= comparison.levels[-1].weight
+    ]
+    return dg.MaterializeResult(
+        metadata={
+            "version": model.version,
+            "object": key,
+            "report": dg.MetadataValue.json(dict(model.report)),
+            "match_weights": as_markdown(model_chart(model), "Match weights"),
+        },
+        check_results=[
+            dg.AssetCheckResult(
+                passed=not senseless,
+                check_name="agreement_outweighs_disagreement",
+                severity=dg.AssetCheckSeverity.WARN,
+                metadata={"comparisons": ", ".join(senseless) or "all are in order"},
+            )
+        ],
+    )
+
+
+def _match_model(model: MatchModel) -> dg.AssetsDefinition:
+    @dg.multi_asset(
+        name=MATCH_MODEL.name,
+        specs=[_spec(table, deps=[]) for table in (MATCH_MODEL, TERM_FREQUENCIES)],
+        backfill_policy=SINGLE_RUN,
+        pool=WAREHOUSE_POOL,
+    )
+    def match_model(warehouse: dg.ResourceParam[Warehouse]) -> Iterator[dg.MaterializeResult]:
+        """Put the chosen model where the matching SQL reads it, when another one is there."""
+        rows = use_model(model, warehouse)
+        yield dg.MaterializeResult(
+            asset_key=asset_key(IDENTITY, MATCH_MODEL.name),
+            metadata={
+                "version": model.version,
+                "match_weights": as_markdown(model_chart(model), "Match weights"),
+            },
+        )
+        yield dg.MaterializeResult(
+            asset_key=asset_key(IDENTITY, TERM_FREQUENCIES.name),
+            metadata={"dagster/row_count": rows},
+        )
+
+    return match_model
 
 
 @dg.multi_asset(

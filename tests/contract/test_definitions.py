@@ -12,7 +12,7 @@ import pytest
 
 from cdp_assets.dbt.translator import PII_CLASSES
 from cdp_assets.graph import build_defs
-from cdp_assets.naming import CHANNELS, LAYERS, SOURCES
+from cdp_assets.naming import CHANNELS, IDENTITY, LAYERS, SOURCES, TRAINED_MODEL
 from cdp_assets.settings import load_settings
 
 
@@ -61,7 +61,7 @@ def test_every_table_shows_its_columns(graph, keys):
         key.to_user_string()
         for key in keys
         if "dagster/column_schema" not in graph.get(key).metadata
-        and key.path[1] != "published_profiles"
+        and key.path[1] not in ("published_profiles", TRAINED_MODEL)
     ]
     assert without == []
 
@@ -70,7 +70,9 @@ def test_every_asset_but_the_seeds_has_a_freshness_policy(graph, keys):
     without = [
         key.to_user_string()
         for key in keys
-        if graph.get(key).freshness_policy is None and not _is_seed(key)
+        if graph.get(key).freshness_policy is None
+        and not _is_seed(key)
+        and key.path[1] != TRAINED_MODEL
     ]
     assert without == []
 
@@ -87,9 +89,21 @@ def test_every_asset_below_sources_follows_its_upstream_under_one_labelled_condi
         if graph.get(key).automation_condition
         else key.to_user_string()
         for key in keys
-        if key.path[0] != SOURCES and not _is_seed(key)
+        if key.path[0] != SOURCES and not _is_seed(key) and key.path[1] != TRAINED_MODEL
     }
     assert labels == {"follow upstream, late days included"}
+
+
+def test_a_model_is_trained_by_its_own_job_alone(definitions, graph):
+    trained = dg.AssetKey([IDENTITY, TRAINED_MODEL])
+    jobs = {
+        job.name
+        for job in definitions.jobs or []
+        if trained in job.selection.resolve(graph)  # pyright: ignore[reportAttributeAccessIssue]
+    }
+    assert jobs == {"train_identity_model"}
+    assert graph.get(trained).automation_condition is None
+    assert graph.get(trained).child_keys == set()
 
 
 def test_every_asset_can_be_backfilled_in_one_run(graph, keys):
