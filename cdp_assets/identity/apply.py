@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from cdp_assets.identity.stable_ids import Change, close_redirects
+from cdp_assets.identity.stable_ids import Change, close_redirects, homes_of
 from cdp_assets.identity.tables import (
     APPLIED,
     ASSIGNMENTS,
@@ -64,22 +64,16 @@ def apply_assignments(warehouse: Warehouse, run_id: str) -> Applied:
 
 
 def _redirects(warehouse: Warehouse) -> pa.Table:
-    known = warehouse.query(f"select old_customer_id, customer_id from {REDIRECTS.address}")
+    known = _pairs(warehouse, f"select old_customer_id, customer_id from {REDIRECTS.address}")
     found = [
         Change(row["event"], row["customer_id"], row["other_customer_id"])
         for row in warehouse.query(f"select * from {CHANGES.address}").to_pylist()
     ]
-    restored = warehouse.query(
-        f"""
-        select distinct old_customer_id from {REDIRECTS.address}
-        where old_customer_id in (select customer_id from {ASSIGNMENTS.address})
-        """
-    )
-    closed = close_redirects(
-        dict(zip(*known.to_pydict().values(), strict=True)),
-        found,
-        set(restored["old_customer_id"].to_pylist()),
-    )
+    ended = known.keys() | _ids(warehouse, _RETIRED_IDS)
+    ended |= {change.other_customer_id for change in found if change.other_customer_id}
+    homes = homes_of(_pairs(warehouse, _NEWLY_PLACED).items() if ended else (), ended)
+    living = _ids(warehouse, _LIVING_AGAIN)
+    closed = close_redirects(known, found, living, homes)
     return pa.table(
         {
             "old_customer_id": pa.array(closed.keys(), pa.string()),
@@ -88,7 +82,32 @@ def _redirects(warehouse: Warehouse) -> pa.Table:
     )
 
 
+def _pairs(warehouse: Warehouse, sql: str) -> dict[str, str]:
+    return dict(zip(*warehouse.query(sql).to_pydict().values(), strict=True))
+
+
+def _ids(warehouse: Warehouse, sql: str) -> set[str]:
+    return set(warehouse.query(sql).column(0).to_pylist())
+
+
 _MOVED = "customer_id is distinct from previous_customer_id"
+
+_RETIRED_IDS = f"select distinct customer_id from {EVENTS.address} where event = 'retire'"
+
+# Ids that ended once, or that something happens to now, and that live after it.
+_LIVING_AGAIN = f"""
+    select distinct customer_id from {ASSIGNMENTS.address}
+    where customer_id in (
+        select old_customer_id from {REDIRECTS.address}
+        union
+        select other_customer_id from {CHANGES.address}
+        union
+        ({_RETIRED_IDS})
+    )"""
+
+_NEWLY_PLACED = f"""
+    select record_id, customer_id from {ASSIGNMENTS.address}
+    where {_MOVED} and customer_id is not null"""
 
 # Customers as they were: whose rows changed, and who loses a record.
 _MARK_TOUCHED_OLD = f"""

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -197,13 +198,17 @@ def changes(records: Records, new_ids: pa.Array, vanished_ids: pa.ChunkedArray) 
     return found
 
 
-def close_redirects(known: dict[str, str], found: list[Change], living: set[str]) -> dict[str, str]:
+def close_redirects(
+    known: dict[str, str], found: list[Change], living: set[str], homes: dict[str, str]
+) -> dict[str, str]:
     """All ids that ended in another, each with the id that lives now.
 
     Args:
         known: redirects so far, old id to the id that lived then.
         found: what happens now.
-        living: of the ids named in either, those that live after it.
+        living: of the ids named in any argument, those that live after it.
+        homes: where the anchors of ended ids are now, as far as they moved. An id follows its
+            anchor: out of a merge that is undone, and back from a customer that was gone.
     """
     steps = {
         change.other_customer_id: change.customer_id
@@ -212,13 +217,24 @@ def close_redirects(known: dict[str, str], found: list[Change], living: set[str]
     }
     ended = {change.customer_id for change in found if change.event == "retire"}
     closed = {}
-    for old, target in {**known, **steps}.items():
+    for old, target in {**known, **steps, **homes}.items():
         end = target
-        while end in steps:
+        while old not in homes and end in steps:
             end = steps[end]
         if old not in living and end not in ended:
             closed[old] = end
     return closed
+
+
+def homes_of(records: Iterable[tuple[str, str]], ids: set[str]) -> dict[str, str]:
+    """The customers in which the anchors of these ids are.
+
+    Args:
+        records: record id and customer id.
+        ids: of which customers the anchors are looked for.
+    """
+    owned = ((customer_id(record_id), customer) for record_id, customer in records) if ids else ()
+    return {own: customer for own, customer in owned if own in ids and own != customer}
 
 
 def _heirs(moves: list[tuple[str, str, str]], gone: set[str]) -> dict[str, str]:

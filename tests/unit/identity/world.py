@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from cdp_assets.identity.resolve import Resolution, resolve_scope
 from cdp_assets.identity.scope import Scope
-from cdp_assets.identity.stable_ids import Change, close_redirects, customer_id
+from cdp_assets.identity.stable_ids import Change, close_redirects, customer_id, homes_of
 
 __all__ = ["Link", "Record", "World", "customer_id"]
 
@@ -105,10 +105,27 @@ class World:
         self.customers = {
             row["record_id"]: row["customer_id"] for row in rows if row["customer_id"]
         }
-        living = set(self.customers.values()) & set(self.redirects)
-        self.redirects = close_redirects(self.redirects, found, living)
+        living = set(self.customers.values())
+        ended = {
+            *self.redirects,
+            *(one.other_customer_id for one in found if one.other_customer_id),
+        }
+        homes = homes_of(self.customers.items(), ended | self.retired)
+        self.redirects = close_redirects(self.redirects, found, living, homes)
         self.events.extend(found)
         return self
+
+    @property
+    def retired(self) -> set[str]:
+        return {event.customer_id for event in self.events if event.event == "retire"}
+
+    def rebuilt(self) -> World:
+        """The same world, resolved as if nothing had ever been resolved before."""
+        return replace(self, customers={}, redirects={}, events=[]).run()
+
+    def reasons(self) -> list[str]:
+        """Why links are refused, sorted."""
+        return sorted(self.resolve().refused["reason"].to_pylist())
 
     def resolve(self) -> Resolution:
         """What a run would bring."""
