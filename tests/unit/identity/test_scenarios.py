@@ -295,7 +295,7 @@ def test_household_phone():
     """A record that has nothing but the phone joins one of the family, and not all of them."""
     world = World(scores={"AB": -12.0})
     world.observe("A", name="anna").observe("B", name="boris").observe("C")
-    world.links = {Link(*pair, rule="same_phone", score=0.9) for pair in ("AC", "BC")}
+    world.links = {Link(one, "C", rule="same_phone") for one in "AB"}
     exactly(world.run(), "AC", "B")
     assert world.reasons() == ["weights_against"]
 
