@@ -8,9 +8,9 @@ the father's name. People move, marry, change numbers. Records come from five so
 different things, with nicknames, initials, typing errors, swapped days and months, gaps, noise of
 format, and junk: the shop's own phone, test mailboxes, dates that forms fill in.
 
-The rates are what one meets in customer files, to our knowledge. They were raised once, when a first
-version proved easy, and never to suit the matcher. All chance comes from hashes of (seed, what, who), so a file is a
-function of its arguments (and of the version of DuckDB).
+The rates are what one meets in customer files, to our knowledge. They were raised once, when a
+first version proved easy, and never to suit the matcher. All chance comes from hashes of (seed,
+what, who), so a file is a function of its arguments (and of the version of DuckDB).
 Not here: matching.
 """
 
