@@ -40,6 +40,9 @@ MATCH_COLUMNS: Final = (
     "postcode",
     "national_id",
     "loyalty_id",
+    "first_name_sound",
+    "first_name_letters",
+    "last_name_sound",
 )
 # Both engines have them and agree on them; the macro spells levenshtein for Athena. Not least and
 # greatest: the engines differ where an argument is NULL.

@@ -20,6 +20,25 @@
 {%- endmacro %}
 
 
+{# How a folded name sounds, roughly: the consonants, those that are heard alike as one, doubled ones
+   once. `susan` and `suzem` give `sn`, `victoria` and `victuree` give `fktr`. Coarse: names that
+   sound alike may be two people's; the model knows how often. #}
+{% macro name_sound(folded) -%}
+    {%- set ns = namespace(sound=folded) -%}
+    {%- for spelt, heard in [
+        ('sch', 's'), ('ph', 'f'), ('ce', 'se'), ('ci', 'si'), ('tz', 's'), ('gh', 'k'),
+    ] -%}
+        {%- set ns.sound = "replace(" ~ ns.sound ~ ", '" ~ spelt ~ "', '" ~ heard ~ "')" -%}
+    {%- endfor -%}
+    {# The vowels and h have no counterpart, so `translate` drops them. #}
+    {%- set ns.sound = "translate(" ~ ns.sound ~ ", 'bcdgmqvwxzaeiouyh ', 'pktknkffks')" -%}
+    {%- for letter in 'stnklrpf' -%}
+        {%- set ns.sound = "replace(" ~ ns.sound ~ ", '" ~ letter ~ letter ~ "', '" ~ letter ~ "')" -%}
+    {%- endfor -%}
+    nullif({{ ns.sound }}, '')
+{%- endmacro %}
+
+
 {# The spelling under which the country list is searched: lower case, no accents, no dots. #}
 {% macro country_lookup_key(country) -%}
     {{ strip_marks("lower(trim(replace(" ~ country ~ ", '.', '')))") }}

@@ -51,6 +51,20 @@
 {% endmacro %}
 
 
+{# The letters of a text in alphabetical order: two words that differ by letters swapped are equal. #}
+{% macro sorted_letters(text) %}
+    {{- return(adapter.dispatch('sorted_letters', 'cdp')(text)) -}}
+{% endmacro %}
+
+{% macro default__sorted_letters(text) %}
+    {{- return("array_to_string(list_sort(string_split(" ~ text ~ ", '')), '')") -}}
+{% endmacro %}
+
+{% macro athena__sorted_letters(text) %}
+    {{- return("array_join(array_sort(regexp_extract_all(" ~ text ~ ", '.')), '')") -}}
+{% endmacro %}
+
+
 {# MD5 of a text as 32 lower-case hexadecimal digits. A surrogate, never a secret. #}
 {% macro md5_hex(text) %}
     {{- return(adapter.dispatch('md5_hex', 'cdp')(text)) -}}

@@ -24,7 +24,13 @@
     {{ return([
         'first_name', 'first_name_key', 'last_name', 'birth_date', 'birth_days', 'gender', 'email',
         'phone', 'street', 'city', 'state', 'postcode', 'national_id', 'loyalty_id',
+        'first_name_sound', 'first_name_letters', 'last_name_sound',
     ]) }}
+{%- endmacro %}
+
+{# Those that follow from the others. #}
+{% macro derived_match_columns() -%}
+    {{ return(['birth_days', 'first_name_sound', 'first_name_letters', 'last_name_sound']) }}
 {%- endmacro %}
 
 {# Columns whose frequent values may weigh less than rare ones. #}

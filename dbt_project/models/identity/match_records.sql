@@ -18,7 +18,7 @@
     'is_deleted': 'is_deleted',
     'exists_since': 'least(coalesce(created_at, modified_at), modified_at)',
 } %}
-{%- set told_columns = match_columns() | reject('equalto', 'birth_days') | list %}
+{%- set told_columns = match_columns() | reject('in', derived_match_columns()) | list %}
 
 with {{ crm_versions(crm_columns) }},
 
@@ -165,6 +165,9 @@ final as (
         case
             when blocked_loyalty_ids.identifier_value is null then meaningful.loyalty_id
         end as loyalty_id,
+        {{ name_sound(first_word('meaningful.first_name')) }} as first_name_sound,
+        {{ sorted_letters(first_word('meaningful.first_name')) }} as first_name_letters,
+        {{ name_sound('meaningful.last_name') }} as last_name_sound,
         meaningful.first_seen_at,
         {%- for column in frequency_columns() %}
         {%- if column in used_frequency_columns() %}
