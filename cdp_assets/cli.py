@@ -5,6 +5,7 @@ Not here: what a command does; and no import that costs seconds, so that `--help
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -184,6 +185,31 @@ def review_import(file: Path, by: _By) -> None:
     from cdp_assets.identity.console import import_answers
 
     typer.echo(import_answers(_settings(), file, by))
+
+
+@identity_app.command(name="preview")
+def identity_preview(
+    model: Annotated[
+        str | None, typer.Option(help="default, the version of a trained model, or a JSON file.")
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="CSV: left_record_id, right_record_id, is_match.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Say what the next run, another model or another rule would change; change nothing."""
+    from cdp_assets.identity import preview
+
+    found = preview.preview(_settings(), model, labels)
+    _print([json.dumps(preview.as_json(found))] if as_json else preview.as_lines(found))
+
+
+@identity_app.command(name="train")
+def identity_train() -> None:
+    """Train a new identity model on the records as they are; nothing uses it by itself."""
+    from cdp_assets.demo import train_model
+
+    train_model(_settings())
 
 
 def _print(lines: Iterable[str]) -> None:

@@ -1,4 +1,4 @@
-"""`cdp demo`, `cdp run` and `cdp replay`: load in this process and show what came of it.
+"""`cdp demo`, `run`, `replay`, `identity train`: run in this process and show what came of it.
 
 Here: the order of the steps and what a person sees. Not here: the sample (`sample/`), the run
 (`run.py`), the counting (`summary.py`).
@@ -6,6 +6,7 @@ Here: the order of the steps and what a person sees. Not here: the sample (`samp
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import dagster as dg
 from cdp_assets.errors import PlatformError
 from cdp_assets.identity.console import waiting_decisions
 from cdp_assets.local import claim_home, dagster_instance, reconcile_orphans
+from cdp_assets.naming import IDENTITY, TRAINED_MODEL, asset_key
 from cdp_assets.resources.build import build_ledger, build_object_store, build_warehouse
 from cdp_assets.run import run_job, run_landing_days, waiting
 from cdp_assets.sample.generate import SampleSize, generate
@@ -89,6 +91,29 @@ def replay_quarantine(settings: Settings, source: str, entity: str) -> None:
             with _timed("the whole run"):
                 run_job(settings, instance, "refresh_profiles", {}, on_step=_say)
     print_summary(settings)
+
+
+def train_model(settings: Settings) -> None:
+    """Train a new identity model, and say how to try it.
+
+    Raises:
+        HomeInUseError: another process works in this home.
+        RunFailedError: a step failed; the message names the step and where to look.
+    """
+    with claim_home(settings, "cdp identity train"), dagster_instance(settings) as instance:
+        reconcile_orphans(instance)
+        with _timed("the training"):
+            run_job(settings, instance, "train_identity_model", {}, on_step=_say)
+        event = instance.get_latest_materialization_event(asset_key(IDENTITY, TRAINED_MODEL))
+    if event is None or event.asset_materialization is None:
+        raise PlatformError("The training left no model.")
+    told = {name: value.value for name, value in event.asset_materialization.metadata.items()}
+    _say(json.dumps(told["report"], indent=2))
+    _say(f"Model {told['version']} is kept in the lake as {told['object']}.")
+    _say(
+        f"`cdp identity preview --model {told['version']}` says what it would change;"
+        f" CDP_IDENTITY_MODEL={told['version']} puts it to use."
+    )
 
 
 def _apply_decisions(settings: Settings, instance: dg.DagsterInstance) -> None:

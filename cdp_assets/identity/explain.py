@@ -342,7 +342,8 @@ def _obstacles(
     told = {obstacle.pair for obstacle in found}
     shared = _shared_values(connection, {"left": list(starts), "right": list(ends)})
     found += [item for item in shared if item.reason in _SUPPRESSED or item.pair not in told]
-    found += _by_the_model(connection, best) if best else []
+    if best is not None and (best.left_record_id, best.right_record_id) not in told:
+        found += _by_the_model(connection, best)
     if best is None and has_table(connection, "match_evidence"):
         found.append(
             Obstacle(
@@ -548,7 +549,7 @@ def _by_the_model(connection: duckdb.DuckDBPyConnection, best: Evidence) -> list
                 pair,
             )
         ]
-    return [Obstacle("outweighed", f"{says}, which the customers' other records outweigh.", pair)]
+    return [Obstacle("enough_alone", f"{says}, which alone would link them.", pair)]
 
 
 def _never_compared(
@@ -575,12 +576,15 @@ _MEANINGS: Final = {
     "blocked": "it is on the list of values that stand for nobody",
     "blocked_identifier": "the value stands for nobody",
     "cannot_link": "a person decided to keep them apart",
+    "conflicting_birth_dates": "the birth dates contradict each other",
+    "conflicting_first_names": "the first names contradict each other",
     "incompatible_first_names": "the first names contradict each other",
     "outside_login_window": "the visits are too far from any login",
     "shared_by_several_people": "the record could belong to several people who exclude each other",
     "too_many_people": "too many people share it",
     "too_many_records": "too many records share it",
     "unique_id_conflict": "one customer would have too many values of a unique id",
+    "vetoed": "the model vetoes a pair of their records",
     "weights_against": "more speaks against one person than for it",
 }
 

@@ -79,7 +79,8 @@ def evidence_lines(evidence: Evidence, values: Values) -> Iterator[str]:
     for weight in evidence.weights:
         if weight.is_missing:
             continue
-        rarity = f" ({weight.rarity:+.2f} for how rare it is)" if weight.rarity else ""
+        common = "common" if weight.rarity < 0 else "rare"
+        rarity = f" ({weight.rarity:+.2f} for how {common} it is)" if weight.rarity else ""
         yield f"     {weight.bits:+7.2f}  {weight.field}: {weight.label}{rarity}"
     missing = ", ".join(weight.field for weight in evidence.weights if weight.is_missing)
     if missing:
