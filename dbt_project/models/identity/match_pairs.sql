@@ -1,4 +1,4 @@
--- depends_on: {{ ref('source_changes') }}, {{ ref('match_affected') }}
+-- depends_on: {{ ref('source_changes') }}, {{ ref('match_affected') }}, {{ ref('match_keys') }}
 {{ config(pre_hook="{{ forget_affected_pairs() }}") }}
 
 with settings as (
