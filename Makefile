@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-browser lint bench clean
+.PHONY: help setup demo dev test test-browser lint bench bench-identity clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -41,6 +41,9 @@ lint: $(READY) ## ruff, basedpyright and sqlfluff
 
 bench: $(READY) ## the whole pipeline against a hand-written DuckDB script, at scale 1 and 10
 	$(BIN)/python -m benchmarks.pipeline
+
+bench-identity: $(READY) ## identity on labelled data, with its targets; MORE=folder adds sets of yours
+	$(BIN)/python -m benchmarks.identity_suite $(if $(MORE),--more $(MORE))
 
 clean: ## remove the environment, the local lake and every build product
 	rm -rf $(VENV) .cdp .pytest_cache .ruff_cache .hypothesis artifacts dbt_project/target dbt_project/logs
