@@ -53,7 +53,7 @@ class LabelledSet:
 
 def main() -> None:
     """Get the sets, run each, print one table; exit with 1 when a figure misses its target."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description="Every labelled set, one configuration.")
     parser.add_argument("--more", type=Path, help="folder with further sets: fake_1000.csv")
     parser.add_argument("--records", type=int, default=_HOUSEHOLD_RECORDS, help="of households")
     parser.add_argument("--only", nargs="+", default=[], help="names of sets to run")
@@ -95,14 +95,13 @@ def table(rows: Sequence[tuple[LabelledSet, Mapping[str, Any]]]) -> list[str]:
     for one, found in rows:
         cluster = found["cluster"]
         shares = (cluster["precision"], cluster["recall"], cluster["f1"], found["b_cubed"]["f1"])
-        targets = " / ".join(
-            f"{one.targets[key]}" for key in ("f1", "b_cubed") if key in one.targets
-        )
+        wanted = [str(one.targets[key]) for key in ("f1", "b_cubed") if key in one.targets]
         lines.append(
             f"{one.name:<14}{found['records']:>10,}{shares[0]:>9.4f}"
             + "".join(f"{share:>8.4f}" for share in (*shares[1:], found["exact_entity_rate"]))
             + f"{found['over_merged_share']:>9.4f}{found['largest_cluster']:>9}"
-            f"{found['cpu_seconds']:>8.1f}{found['peak_rss_bytes'] / 2**30:>6.2f}  {' / '.join(map(str, wanted))}"
+            f"{found['cpu_seconds']:>8.1f}{found['peak_rss_bytes'] / 2**30:>6.2f}"
+            f"  {' / '.join(wanted)}"
         )
     faults = [f"{one.name}: {fault}" for one, found in rows for fault in missed(one, found)]
     return [*lines, "", *(faults or ["Every figure meets its target."])]

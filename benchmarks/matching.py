@@ -184,7 +184,7 @@ class MatchingHome:
         return Found(
             clusters=evaluate(records["cluster"].astype(np.int64), entities),
             pairs=evaluate_pairs(sides[0], sides[1], entities),
-            held_back=int(records["is_held_back"].sum()),
+            held_back=int(np.asarray(records["is_held_back"]).sum()),
         )
 
     def _dbt(self, *arguments: str) -> None:
