@@ -45,6 +45,11 @@ def explanation_lines(explanation: Explanation, values: Values) -> Iterator[str]
 
 def verdict(explanation: Explanation) -> str:
     """The answer in one sentence."""
+    sentence = _verdict(explanation)
+    return sentence[0].upper() + sentence[1:] if sentence.startswith("the ") else sentence
+
+
+def _verdict(explanation: Explanation) -> str:
     names = f"{explanation.left.name} and {explanation.right.name}"
     if explanation.left.records == explanation.right.records:
         return f"{names} are the same record" + ("." if _is_single(explanation) else "s.")

@@ -21,12 +21,27 @@ from cdp_assets.errors import PlatformError
 from cdp_assets.identity.decisions import Decision
 from cdp_assets.identity.evidence import Evidence, Pair, evidence_of, ordered, rows_of
 from cdp_assets.identity.explain import CURRENT_DECISIONS
-from cdp_assets.identity.match_model import MATCH_COLUMNS, MatchModel
+from cdp_assets.identity.match_model import MatchModel
 
 # What a reviewer answers, and the decision that it becomes.
 ANSWERS: Final = {"yes": "must_link", "no": "cannot_link", "withdraw": "withdrawn"}
 _FILE_COLUMNS: Final = ("left_record_id", "right_record_id", "match_probability", "match_weight")
 _ANSWER_COLUMNS: Final = ("answer", "note")
+# What a reviewer may see of a record, in this order.
+_FIELDS: Final = (
+    "first_name",
+    "last_name",
+    "birth_date",
+    "gender",
+    "email",
+    "phone",
+    "street",
+    "city",
+    "state",
+    "postcode",
+    "national_id",
+    "loyalty_id",
+)
 
 
 class ReviewError(PlatformError):
@@ -89,14 +104,13 @@ def read_values(
     connection: duckdb.DuckDBPyConnection, records: Collection[str]
 ) -> dict[str, dict[str, str]]:
     """What is known of each record, by field, as it is compared: folded and normalised."""
-    columns = [name for name in MATCH_COLUMNS if name not in ("first_name_key", "birth_days")]
     cursor = connection.execute(
-        f"select record_id, {', '.join(columns)} from identity.match_records"
+        f"select record_id, {', '.join(_FIELDS)} from identity.match_records"
         " where is_current and record_id in (select unnest(?))",
         [sorted(records)],
     )
     return {
-        row["record_id"]: {name: str(row[name]) for name in columns if row[name] is not None}
+        row["record_id"]: {name: str(row[name]) for name in _FIELDS if row[name] is not None}
         for row in rows_of(cursor)
     }
 
@@ -227,7 +241,7 @@ def _decided(decisions: pa.Table) -> dict[Pair, str]:
 
 
 def _place(field: str) -> int:
-    return MATCH_COLUMNS.index(field)
+    return _FIELDS.index(field)
 
 
 def _cell(value: str | None) -> str:

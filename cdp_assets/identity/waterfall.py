@@ -81,9 +81,13 @@ def model_chart(model: MatchModel) -> Figure:
 
 def as_svg(figure: Figure) -> str:
     """The figure as an SVG element, to stand in a page."""
+    from matplotlib import rc_context
+
     image = io.StringIO()
-    # Without a date and with text as text, so that the same numbers give the same page.
-    figure.savefig(image, format="svg", metadata={"Date": None})
+    # Text as text, and neither a date nor a random id: the same numbers give the same page.
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "cdp"}):
+        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(image, format="svg", metadata=nothing)
     text = image.getvalue()
     return text[text.index("<svg") :]
 

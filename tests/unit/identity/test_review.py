@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import csv
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from cdp_assets.identity.console import (
+    export_queue,
+    give_answers,
+    import_answers,
+    queue_lines,
+    waiting_decisions,
+)
+from cdp_assets.identity.review import Answer, ReviewError, read_answers
+from cdp_assets.resources.build import build_object_store
+from cdp_assets.settings import Settings
+from tests.unit.identity.published import DAY, Published
+
+ANN, BOB, CEM, DEE = "crm:contact:ann", "pos:party:bob", "web:login:cem", "web:login:dee"
+ONE, TWO, THREE = "c_" + "1" * 20, "c_" + "2" * 20, "c_" + "3" * 20
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Published:
+    """Three customers; the pairs Ann-Bob, Ann-Cem and Cem-Dee are in the band, the last settled."""
+    made = Published(tmp_path / "warehouse" / "published.duckdb")
+    made.customer(ONE, ANN)
+    made.customer(TWO, BOB)
+    made.customer(THREE, CEM, DEE)
+    for left, right, weight in ((ANN, BOB, 2.0), (ANN, CEM, 4.0), (CEM, DEE, 5.0)):
+        made.add("review_queue", left, right, 1 / (1 + 2**-weight), weight, 1, 3.0)
+    return made
+
+
+def pairs_waiting(settings: Settings) -> list[str]:
+    return [line for line in queue_lines(settings, 10) if line.startswith(("crm", "pos", "web"))]
+
+
+def decided(settings: Settings) -> list[dict[str, str]]:
+    """What lies in the lake, oldest file first."""
+    store = build_object_store(settings)
+    keys = sorted(info.key for info in store.list("decisions/"))
+    return [row for key in keys for row in csv.DictReader(store.read(key).decode().splitlines())]
+
+
+def fill_in(path: Path, answers: dict[str, str]) -> None:
+    """Write answers into an exported file, by its right record."""
+    with path.open(newline="") as handle:
+        lines = csv.DictReader(handle)
+        rows, header = list(lines), list(lines.fieldnames or [])
+    with path.open("w", newline="") as handle:
+        writer = csv.DictWriter(handle, header)
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({**row, "answer": answers.get(row["right_record_id"], "")})
+
+
+def test_the_queue_holds_pairs_of_different_customers_the_likeliest_first(published):
+    assert pairs_waiting(published.settings()) == [f"{ANN} {CEM}", f"{ANN} {BOB}"]
+
+
+def test_a_pair_shows_its_weights_and_values_only_when_asked_for(published):
+    published.add("match_records", ANN, True, "ann", *[None] * 11)
+    settings = published.settings()
+    text = "\n".join(queue_lines(settings, 1))
+    assert "+3.00  last_name" in text
+    assert "first_name ann" not in text
+    assert "first_name ann" in "\n".join(queue_lines(settings, 1, show_values=True))
+
+
+def test_an_answer_becomes_a_decision_in_the_lake_and_leaves_the_queue_at_once(published):
+    settings = published.settings()
+    said = give_answers(settings, [Answer((BOB, ANN), "no", "siblings")], "kim")
+    assert said.startswith("1 decision written to decisions/")
+    assert "cdp run" in said
+    (row,) = decided(settings)
+    assert datetime.fromisoformat(row.pop("decided_at")).tzinfo is not None
+    assert row == {
+        "decision": "cannot_link",
+        "left_record_id": ANN,
+        "right_record_id": BOB,
+        "decided_by": "kim",
+        "note": "siblings",
+    }
+    assert pairs_waiting(settings) == [f"{ANN} {CEM}"]
+
+
+def test_a_withdrawn_answer_puts_the_pair_back_into_the_queue(published):
+    settings = published.settings()
+    give_answers(settings, [Answer((ANN, BOB), "yes")], "kim")
+    give_answers(settings, [Answer((ANN, BOB), "withdraw")], "kim")
+    assert [row["decision"] for row in decided(settings)] == ["must_link", "withdrawn"]
+    assert f"{ANN} {BOB}" in pairs_waiting(settings)
+
+
+def test_a_published_decision_leaves_the_queue_until_it_is_withdrawn(published):
+    published.add("identity_decisions", "cannot_link", ANN, BOB, "kim", DAY, None)
+    settings = published.settings()
+    assert pairs_waiting(settings) == [f"{ANN} {CEM}"]
+    give_answers(settings, [Answer((ANN, BOB), "withdraw")], "kim")
+    assert decided(settings)[0]["decision"] == "withdrawn"
+
+
+def test_the_same_answer_again_is_no_new_decision(published):
+    settings = published.settings()
+    give_answers(settings, [Answer((ANN, BOB), "yes")], "kim")
+    assert give_answers(settings, [Answer((BOB, ANN), "yes")], "lee").startswith("Nothing new")
+    assert len(decided(settings)) == 1
+
+
+@pytest.mark.parametrize(
+    ("pair", "answer", "by", "complaint"),
+    [
+        ((ANN, "crm:contact:secret"), "yes", "kim", "1 of the record ids are not known"),
+        ((ANN, ANN), "yes", "kim", "both record ids are the same"),
+        ((ANN, BOB), "perhaps", "kim", "an answer is one of yes, no, withdraw"),
+        ((ANN, BOB), "yes", " ", "say who answers"),
+    ],
+)
+def test_a_wrong_answer_is_refused_and_nothing_is_written(published, pair, answer, by, complaint):
+    settings = published.settings()
+    with pytest.raises(ReviewError, match=f"(?i){complaint}") as error:
+        give_answers(settings, [Answer((ANN, CEM), "yes"), Answer(pair, answer)], by)
+    assert "secret" not in str(error.value)
+    assert decided(settings) == []
+
+
+def test_a_file_is_exported_filled_in_and_imported(published, tmp_path):
+    settings = published.settings()
+    path = tmp_path / "queue.csv"
+    assert export_queue(settings, path).startswith("2 pairs are in the file")
+    fill_in(path, {BOB: "No", CEM: ""})
+    assert import_answers(settings, path, "kim").startswith("1 decision written")
+    assert [(row["decision"], row["right_record_id"]) for row in decided(settings)] == [
+        ("cannot_link", BOB)
+    ]
+    # The rest of the same file can be handed in later.
+    fill_in(path, {BOB: "no", CEM: "yes"})
+    assert import_answers(settings, path, "kim").startswith("1 decision written")
+    assert len(decided(settings)) == 2
+    assert pairs_waiting(settings) == []
+
+
+def test_an_exported_file_holds_values_only_when_asked_for_and_no_formula(published, tmp_path):
+    published.add("match_records", ANN, True, "=cmd()", *[None] * 11)
+    settings = published.settings()
+    path = tmp_path / "queue.csv"
+    export_queue(settings, path)
+    assert "cmd" not in path.read_text()
+    export_queue(settings, path, show_values=True)
+    with path.open(newline="") as handle:
+        assert next(csv.DictReader(handle))["left_first_name"] == "'=cmd()"
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("left_record_id,answer\na,yes\n", "no column right_record_id"),
+        ("left_record_id,right_record_id,answer\na,b,perhaps\n", "Line 2: answer takes"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused_by_line_and_column(tmp_path, content, complaint):
+    path = tmp_path / "queue.csv"
+    path.write_text(content)
+    with pytest.raises(ReviewError, match=complaint):
+        read_answers(path)
+
+
+def test_decisions_wait_until_a_published_version_knows_them(published, tmp_path):
+    settings = published.settings()
+    assert waiting_decisions(settings) == 0
+    give_answers(settings, [Answer((ANN, BOB), "yes")], "kim")
+    assert waiting_decisions(settings) == 1
+    at = datetime.fromisoformat(decided(settings)[0]["decided_at"]).astimezone(UTC)
+    later = Published(tmp_path / "later" / "warehouse" / "published.duckdb")
+    later.add("identity_decisions", "must_link", ANN, BOB, "kim", at.replace(tzinfo=None), None)
+    later.settings()
+    later.path.replace(published.path)
+    assert waiting_decisions(settings) == 0
