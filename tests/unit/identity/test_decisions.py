@@ -4,7 +4,15 @@ from datetime import datetime
 
 import pytest
 
-from cdp_assets.identity.decisions import DecisionsError, keep_decisions, parse_decisions
+from cdp_assets.identity.decisions import (
+    Decision,
+    DecisionsError,
+    keep_decisions,
+    parse_decisions,
+    read_decisions,
+    unpublished_decisions,
+    write_decisions,
+)
 from cdp_assets.resources.object_store import LocalObjectStore
 from cdp_assets.resources.warehouse import DuckDBWarehouse
 
@@ -68,3 +76,44 @@ def test_a_decision_that_was_read_once_stays_when_its_file_goes(tmp_path):
     store.delete("decisions/a.csv")
     store.write("decisions/b.csv", (HEADER + "cannot_link,a,b,kim,2026-01-03,\n").encode())
     assert keep_decisions(warehouse, store) == 2
+
+
+def decision(kind: str = "must_link", note: str = "", minute: int = 0) -> Decision:
+    at = datetime.fromisoformat(f"2026-01-02T10:{minute:02}:00+02:00")
+    return Decision(kind, "b", "a", "kim", at, note)
+
+
+def test_a_written_decision_is_read_back_whatever_its_note_holds(tmp_path):
+    store = LocalObjectStore(tmp_path)
+    key = write_decisions(store, [decision(note='twins, "sure"\nasked')])
+    assert key.startswith("decisions/20260102T080000Z-")
+    assert read_decisions(store).to_pylist() == [
+        {
+            "decision": "must_link",
+            "left_record_id": "a",
+            "right_record_id": "b",
+            "decided_by": "kim",
+            "decided_at": datetime.fromisoformat("2026-01-02T08:00:00"),
+            "note": 'twins, "sure"\nasked',
+        }
+    ]
+
+
+def test_what_is_no_decision_is_not_written(tmp_path):
+    store = LocalObjectStore(tmp_path)
+    with pytest.raises(DecisionsError, match="decision takes"):
+        write_decisions(store, [decision(), decision("perhaps")])
+    assert list(store.list("decisions/")) == []
+
+
+def test_decisions_that_a_version_does_not_know_are_counted_once(tmp_path):
+    store = LocalObjectStore(tmp_path)
+    nothing = read_decisions(store)
+    assert unpublished_decisions(store, nothing) == 0
+    write_decisions(store, [decision()])
+    known = read_decisions(store)
+    store.write("decisions/again.csv", store.read(next(store.list("decisions/")).key))
+    assert unpublished_decisions(store, nothing) == 1
+    assert unpublished_decisions(store, known) == 0
+    write_decisions(store, [decision("withdrawn", minute=1)])
+    assert unpublished_decisions(store, known) == 1
