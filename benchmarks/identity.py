@@ -103,6 +103,8 @@ def match_labelled(labelled: Labelled, folder: Path, model: str, *, train: bool)
         connection.execute(f"copy truth to '{truth}' (format parquet)")
     home.prepare()
     home.clean()
+    if train:
+        home.train()
     home.match()
     with home.meter.stage("judging"):
         found = home.judge(truth)

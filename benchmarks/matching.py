@@ -26,6 +26,7 @@ from cdp_assets.identity.evaluate import Agreement, Evaluation, evaluate, evalua
 from cdp_assets.identity.match_model import MatchModel
 from cdp_assets.identity.model_files import load_model, use_model
 from cdp_assets.identity.resolve import resolve
+from cdp_assets.identity.tables import MAP
 from cdp_assets.naming import CLEANSED, IDENTITY, raw_name
 from cdp_assets.resources.build import build_object_store, build_warehouse
 from cdp_assets.resources.warehouse import DuckDBWarehouse
@@ -133,6 +134,18 @@ class MatchingHome:
         export_match_model(model.compact_json())
         use_model(model, self.warehouse)
 
+    def train(self) -> MatchModel:
+        """Train a model on the cleansed records, without labels, and score with it from now on."""
+        # Imported here: Splink takes a second, and few callers train.
+        from cdp_assets.identity.training import train_model
+
+        with self.meter.stage("training"):
+            select = ("--select", "+match_records", "--exclude", f"config.schema:{CLEANSED}")
+            self._dbt("run", *select)
+            model = train_model(self.warehouse)
+            self.use(model)
+        return model
+
     def clean(self, *, full_refresh: bool = False) -> None:
         """Run the cleansed models."""
         with self.meter.stage("cleansed"):
@@ -147,6 +160,12 @@ class MatchingHome:
             resolve(self.warehouse)
         with self.meter.stage("customer map"):
             apply_assignments(self.warehouse, f"benchmark-{self.loads}")
+
+    def map_to(self, file: Path) -> None:
+        """Write the customer map into a Parquet file."""
+        with self.warehouse.connect() as connection:
+            rows = f"select record_id, customer_id from {MAP.address}"
+            connection.execute(f"copy ({rows}) to '{file}' (format parquet)")
 
     def judge(self, truth: Path) -> Found:
         """Compare links and customers with the truth.
@@ -167,7 +186,7 @@ class MatchingHome:
                     ) as cluster,
                     customer_id is null as is_held_back
                 from read_parquet('{truth}') as truth
-                left join identity.customer_map as mapped using (record_id);
+                left join {MAP.address} as mapped using (record_id);
                 select entity, cluster, is_held_back from judged order by number
                 """
             ).fetchnumpy()
