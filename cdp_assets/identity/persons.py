@@ -11,10 +11,13 @@ from functools import lru_cache
 
 _CACHED_PAIRS = 1 << 20
 
+_HEARD = (("sch", "s"), ("ph", "f"), ("ce", "se"), ("ci", "si"), ("tz", "s"), ("gh", "k"))
+_CONSONANTS = str.maketrans("bcdgmqvwxz", "pktknkffks", "aeiouyh ")
+
 
 @lru_cache(maxsize=_CACHED_PAIRS)
 def compatible_names(left: str, right: str) -> bool:
-    """Equal nickname keys, an initial of the other, or a typing error.
+    """Whether one name may be the other: an initial, a typing error, a short form, the same sound.
 
     Args:
         left: first name key: folded, nicknames replaced by their canonical name; not empty.
@@ -26,7 +29,31 @@ def compatible_names(left: str, right: str) -> bool:
     if len(shorter) == 1:
         return longer.startswith(shorter)
     allowed = 2 if len(shorter) >= 8 else 1 if len(shorter) >= 4 else 0
-    return len(longer) - len(shorter) <= allowed and edit_distance(left, right) <= allowed
+    if len(longer) - len(shorter) <= allowed and edit_distance(left, right) <= allowed:
+        return True
+    return len(shorter) >= 3 and (
+        longer.startswith(shorter)
+        or longer.endswith(shorter)
+        or sorted(left) == sorted(right)
+        or _sound_alike(left, right)
+    )
+
+
+def _sound_alike(left: str, right: str) -> bool:
+    # Two consonants are too few: John and Jane have the same.
+    return (
+        left[0] == right[0] and len(name_sound(left)) > 2 and name_sound(left) == name_sound(right)
+    )
+
+
+def name_sound(name: str) -> str:
+    """How a folded name sounds, roughly; `name_sound` of dbt_project/macros/clean/names.sql."""
+    for spelt, heard in _HEARD:
+        name = name.replace(spelt, heard)
+    name = name.translate(_CONSONANTS)
+    for letter in "stnklrpf":
+        name = name.replace(letter * 2, letter)
+    return name
 
 
 @lru_cache(maxsize=_CACHED_PAIRS)

@@ -14,6 +14,17 @@ NAMES = [
     ("john", "mary", False),
     ("alexander", "alexandra", True),
     ("zoe", "zo", False),
+    ("mary", "mray", True),
+    ("lea", "ela", True),
+    ("magdalena", "lena", True),
+    ("isabelle", "isa", True),
+    ("josephine", "jo", False),
+    ("james", "janaz", True),
+    ("victoria", "victuree", True),
+    ("john", "jane", False),
+    ("anna", "amy", False),
+    ("philip", "filip", False),
+    ("schwarz", "swartz", True),
 ]
 BIRTH_DATES = [
     ("1980-03-12", "1980-03-12", True),
