@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 
 from cdp_assets.identity.match_model import Comparison, MatchModel
+from cdp_assets.resources.warehouse import Warehouse
 
 Pair = tuple[str, str]
 
@@ -92,6 +93,15 @@ def read_evidence(
         for evidence in found
         if (evidence.left_record_id, evidence.right_record_id) in wanted
     }
+
+
+def doubtful_pair(warehouse: Warehouse, model: MatchModel) -> Evidence | None:
+    """The pair that the model only just leaves to people: an example for a chart."""
+    rows = warehouse.query(
+        "select * from identity.review_queue"
+        " order by match_weight desc, left_record_id, right_record_id limit 1"
+    ).to_pylist()
+    return evidence_of(rows[0], model) if rows else None
 
 
 def evidence_of(row: Mapping[str, Any], model: MatchModel | None) -> Evidence:

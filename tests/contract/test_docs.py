@@ -79,10 +79,14 @@ def test_every_cdp_command_and_option_named_exists(page: Path) -> None:
     group = typer.main.get_command(app)
     assert isinstance(group, TyperGroup)
     for text in code(page):
-        for name, rest in re.findall(r"(?:^|[\s/])cdp ([a-z]\S*)([^|;&]*)", text):
-            assert name in group.commands, text
-            options = {option for p in group.commands[name].params for option in p.opts}
-            assert set(re.findall(r"--[a-z-]+", rest)) <= options, text
+        for words in re.findall(r"(?:^|[\s/])cdp ([a-z][^|;&]*)", text):
+            command, rest = group, words.split()
+            while isinstance(command, TyperGroup) and rest:
+                name = rest.pop(0)
+                assert name in command.commands, text
+                command = command.commands[name]
+            options = {option for p in command.params for option in p.opts}
+            assert set(re.findall(r"--[a-z-]+", " ".join(rest))) <= options, text
 
 
 @every_page
