@@ -174,3 +174,11 @@
 {% macro default__inlined() %}{{- return("not materialized") -}}{% endmacro %}
 
 {% macro athena__inlined() %}{{- return("") -}}{% endmacro %}
+
+
+{# Marks a CTE that is computed once although it is read often. Trino computes it each time. #}
+{% macro materialized() %}{{- return(adapter.dispatch('materialized', 'cdp')()) -}}{% endmacro %}
+
+{% macro default__materialized() %}{{- return("materialized") -}}{% endmacro %}
+
+{% macro athena__materialized() %}{{- return("") -}}{% endmacro %}

@@ -42,3 +42,14 @@
 {% macro athena__portable_comparison(condition) %}
     {{- return(modules.re.sub("\\blevenshtein\\s*\\(", "levenshtein_distance(", condition)) -}}
 {% endmacro %}
+
+
+{# A number of each row of a CTE, the same wherever the CTE is read. Trino computes a CTE each time:
+   there it has to follow from `key`. #}
+{% macro stable_number(key) %}{{- return(adapter.dispatch('stable_number', 'cdp')(key)) -}}{% endmacro %}
+
+{% macro default__stable_number(key) %}{{- return("row_number() over ()") -}}{% endmacro %}
+
+{% macro athena__stable_number(key) %}
+    {{- return("row_number() over (order by " ~ key ~ ")") -}}
+{% endmacro %}

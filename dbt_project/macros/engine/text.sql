@@ -101,3 +101,15 @@
 {% macro athena__epoch_micros(moment) %}
     {{- return("cast(round(to_unixtime(" ~ moment ~ ") * 1e6) as bigint)") -}}
 {% endmacro %}
+
+
+{# A 64-bit hash of a text, NULL for NULL. Engines hash differently: never to be stored. #}
+{% macro text_hash(text) %}
+    {{- return(adapter.dispatch('text_hash', 'cdp')(text)) -}}
+{% endmacro %}
+
+{% macro default__text_hash(text) %}
+    {{- return("case when " ~ text ~ " is not null then hash(" ~ text ~ ") end") -}}
+{% endmacro %}
+
+{% macro athena__text_hash(text) %}{{- return("xxhash64(to_utf8(" ~ text ~ "))") -}}{% endmacro %}

@@ -93,6 +93,9 @@
 {%- endmacro %}
 
 {% macro compared_pair(left, right) -%}
+    {{ left }}.record_id as left_record_id,
+    {{ right }}.record_id as right_record_id,
+    {{ latest(left ~ '.first_seen_at', right ~ '.first_seen_at') }} as first_seen_at,
     {%- for column in compared_columns() %}
     {{ left }}.{{ column }} as {{ column }}_l,
     {{ right }}.{{ column }} as {{ column }}_r{{ ',' if not loop.last }}
@@ -161,13 +164,11 @@
 {%- endmacro %}
 
 
-{# CTEs from `pairs` (left_record_id, right_record_id) to `scored`: the same, with gamma_* and weight_*
-   per comparison, match_weight and veto. #}
+{# CTEs from `pairs` (left_record_id, right_record_id) to `scored`: the same, with first_seen_at,
+   gamma_* and weight_* per comparison, match_weight and veto. #}
 {% macro scored_pairs_ctes() -%}
     compared as (
         select
-            pairs.left_record_id,
-            pairs.right_record_id,
             {{ compared_pair('l', 'r') }}
         from pairs
         inner join {{ ref('match_records') }} as l
@@ -177,11 +178,11 @@
         where l.is_current and r.is_current
     ),
 
-    {{ scoring_ctes(['left_record_id', 'right_record_id']) }}
+    {{ scoring_ctes() }}
 {%- endmacro %}
 
-{# CTEs from `compared` (`columns` and those of `compared_pair`) to `scored`. #}
-{% macro scoring_ctes(columns) -%}
+{# CTEs from `compared` (the columns of `compared_pair`) to `scored`. #}
+{% macro scoring_ctes() -%}
     levelled as (
         select
             *,
@@ -198,7 +199,9 @@
 
     scored as (
         select
-            {{ columns | join(', ') }},
+            left_record_id,
+            right_record_id,
+            first_seen_at,
             {%- for comparison in match_model().comparisons %}
             gamma_{{ comparison.name }},
             weight_{{ comparison.name }},

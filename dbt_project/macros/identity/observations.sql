@@ -37,9 +37,10 @@
 {%- endmacro %}
 
 
-{# The versions of CRM contacts that this run computes, in two CTEs: `crm_once`, contacts of one
+{# The versions of CRM contacts that this run computes (`changed` is a condition, where it is not the
+   usual one), in two CTEs: `crm_once`, contacts of one
    version, which are most and need no gathering, and `crm_often`, all versions of the others. #}
-{% macro crm_versions(columns) -%}
+{% macro crm_versions(columns, changed='') -%}
     {#- Few rows of a changed record: kept. All rows: read again by each that asks. #}
     crm_contacts as {{ '' if is_partial() else inlined() }} (
         select
@@ -50,7 +51,7 @@
             modified_at as first_seen_at,
             modified_at as last_seen_at
         from {{ ref('clean_crm__contacts') }}
-        where record_id is not null {{ and_changed_record() }}
+        where record_id is not null {{ changed or and_changed_record() }}
     ),
 
     crm_several_versions as (

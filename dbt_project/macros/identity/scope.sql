@@ -69,6 +69,70 @@
     {%- endif -%}
 {%- endmacro %}
 
+{# Records whose match record a partial run makes anew: those that changed, and those with a value that began to
+   stand for nobody, or ceased to, because of others.
+
+   A suppressed value that a match record shows was suppressed since then. One that may have been
+   suppressed and is not any more has lost a holder since then, and had more than its cap. Both
+   still hold when a run fails half way and the next begins: nothing retired is gone before the customer
+   map has followed. #}
+{% macro records_told_anew() -%}
+    select record_id from {{ ref('changed_records') }}
+    {%- for identifier_type in ['email', 'phone', 'loyalty_id'] %}
+    union
+    select known.record_id
+    from {{ this }} as known
+    inner join {{ ref('suppressed_identifiers') }} as suppressed
+        on known.{{ identifier_type }} = suppressed.identifier_value
+    where suppressed.identifier_type = '{{ identifier_type }}'
+    {%- endfor %}
+    union
+    select holders.record_id
+    from {{ ref('identifiers') }} as holders
+    inner join (
+        select
+            identifiers.identifier_type,
+            identifiers.identifier_value
+        from {{ ref('identifiers') }} as identifiers
+        inner join {{ ref('identity_rules') }} as rules
+            on identifiers.identifier_type = rules.identifier_type
+        where
+            identifiers.identifier_type in ('email', 'phone', 'loyalty_id')
+            and exists (
+                select 1 from {{ ref('identifiers') }} as retired
+                where
+                    not retired.is_current
+                    and retired.identifier_type = identifiers.identifier_type
+                    and retired.identifier_value = identifiers.identifier_value
+            )
+        group by
+            identifiers.identifier_type,
+            identifiers.identifier_value,
+            rules.max_records,
+            rules.max_people
+        having count(distinct identifiers.record_id)
+            > least(rules.max_records, coalesce(rules.max_people, rules.max_records))
+    ) as crowded
+        on
+            holders.identifier_type = crowded.identifier_type
+            and holders.identifier_value = crowded.identifier_value
+    where holders.is_current and not exists (
+        select 1 from {{ ref('suppressed_identifiers') }} as suppressed
+        where
+            suppressed.identifier_type = crowded.identifier_type
+            and suppressed.identifier_value = crowded.identifier_value
+    )
+{%- endmacro %}
+
+{% macro retire_told_anew() -%}
+    {%- if is_partial() -%}
+        update {{ this }} set is_current = false
+        where is_current and record_id in (select record_id from ({{ records_told_anew() }}) as told)
+    {%- else -%}
+        {{ forget_everything() }}
+    {%- endif -%}
+{%- endmacro %}
+
 {# The newest load of an entity that the customer map covers already, as a literal, so that it
    reaches the row-group statistics of the tables. #}
 {% macro applied_load(entity) -%}

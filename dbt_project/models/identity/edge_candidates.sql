@@ -4,7 +4,7 @@
 -- Within this model values go by number: numbers compare faster than texts.
 with shared_identifiers as (
     select
-        row_number() over () as value_number,
+        {{ stable_number('shared.identifier_type, shared.identifier_value') }} as value_number,
         shared.identifier_type,
         shared.identifier_value,
         shared.reason is not null as is_suppressed,

@@ -1,8 +1,8 @@
 -- depends_on: {{ ref('source_changes') }}, {{ ref('changed_records') }}
 {{ config(pre_hook="{{ forget_everything() }}") }}
 
-with changed_records as (
-    select * from {{ ref('changed_records') }}
+with match_records as (
+    select * from {{ ref('match_records') }}
 ),
 
 flipped_blocks as (
@@ -10,11 +10,15 @@ flipped_blocks as (
     where has_flipped
 ),
 
-{# On a full build every record is affected, and listing them all would serve nobody: neither
-   table has a row then. #}
+{# On a full build every record is affected, and listing them all would serve nobody: no table here
+   has such a row then. #}
 final as (
     select record_id
-    from changed_records
+    from {{ ref('changed_records') }}
+    union
+    select record_id
+    from match_records
+    where not is_current
     union
     select match_keys.record_id
     from {{ ref('match_keys') }} as match_keys

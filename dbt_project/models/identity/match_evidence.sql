@@ -2,14 +2,12 @@
 
 with compared as (
     select
-        l.record_id as left_record_id,
-        r.record_id as right_record_id,
         {{ compared_pair('l', 'r') }}
     from {{ ref('match_records') }} as l
     inner join {{ ref('match_records') }} as r on l.record_id < r.record_id
     where l.is_current and r.is_current
 ),
 
-{{ scoring_ctes(['left_record_id', 'right_record_id']) }}
+{{ scoring_ctes() }}
 
 select * from scored

@@ -1,5 +1,6 @@
 -- depends_on: {{ ref('source_changes') }}, {{ ref('changed_records') }}
-{{ config(pre_hook="{{ retire_changed_records() }}") }}
+-- depends_on: {{ ref('identity_rules') }}, {{ ref('suppressed_identifiers') }}
+{{ config(pre_hook="{{ retire_told_anew() }}") }}
 
 {%- set crm_columns = {
     'first_name': 'first_name_folded',
@@ -20,7 +21,19 @@
 } %}
 {%- set told_columns = match_columns() | reject('in', derived_match_columns()) | list %}
 
-with {{ crm_versions(crm_columns) }},
+{#- Few: kept, and looked up by everything below. #}
+{%- set and_told = 'and record_id in (select record_id from told_anew)' if is_partial() else '' %}
+
+with
+
+{%- if is_partial() %}
+
+told_anew as {{ materialized() }} (
+    select record_id from ({{ records_told_anew() }}) as told_anew
+),
+{%- endif %}
+
+{{ crm_versions(crm_columns, and_told) }},
 
 -- What a contact's newest version that says something says.
 crm_newest as (
@@ -47,7 +60,7 @@ told as (
     where
         source <> 'crm'
         and attribute in ('first_name', 'last_name', 'birth_date')
-        {{ and_changed_record() }}
+        {{ and_told }}
     group by record_id
 ),
 
@@ -132,12 +145,8 @@ meaningful as (
     from persons
 ),
 
-blocked_values as (
-    select
-        identifier_type,
-        identifier_value
-    from {{ ref('shared_identifiers') }}
-    where reason = 'blocked'
+suppressed as (
+    select * from {{ ref('suppressed_identifiers') }}
 ),
 
 frequencies as (
@@ -155,15 +164,15 @@ final as (
             date_diff('day', date '1970-01-01', cast(meaningful.birth_date as date)) as integer
         ) as birth_days,
         meaningful.gender,
-        case when blocked_emails.identifier_value is null then meaningful.email end as email,
-        case when blocked_phones.identifier_value is null then meaningful.phone end as phone,
+        case when suppressed_emails.identifier_value is null then meaningful.email end as email,
+        case when suppressed_phones.identifier_value is null then meaningful.phone end as phone,
         meaningful.street,
         meaningful.city,
         meaningful.state,
         meaningful.postcode,
         meaningful.national_id,
         case
-            when blocked_loyalty_ids.identifier_value is null then meaningful.loyalty_id
+            when suppressed_loyalty_ids.identifier_value is null then meaningful.loyalty_id
         end as loyalty_id,
         {{ name_sound(first_word('meaningful.first_name')) }} as first_name_sound,
         {{ sorted_letters(first_word('meaningful.first_name')) }} as first_name_letters,
@@ -182,10 +191,10 @@ final as (
         true as is_current
     from meaningful
     {%- for identifier_type in ['email', 'phone', 'loyalty_id'] %}
-    left join blocked_values as blocked_{{ identifier_type }}s
+    left join suppressed as suppressed_{{ identifier_type }}s
         on
-            blocked_{{ identifier_type }}s.identifier_type = '{{ identifier_type }}'
-            and meaningful.{{ identifier_type }} = blocked_{{ identifier_type }}s.identifier_value
+            suppressed_{{ identifier_type }}s.identifier_type = '{{ identifier_type }}'
+            and meaningful.{{ identifier_type }} = suppressed_{{ identifier_type }}s.identifier_value
     {%- endfor %}
     {%- for column in used_frequency_columns() %}
     left join frequencies as {{ column }}_frequencies

@@ -20,7 +20,9 @@ touched as (
         block_rule,
         block_key
     from match_keys
-    where true {{ and_changed_record() }}
+    where
+        not is_current
+        or record_id in (select record_id from {{ ref('changed_records') }})
 ),
 
 counted as (
