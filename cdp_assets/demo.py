@@ -15,7 +15,7 @@ from contextlib import contextmanager
 import dagster as dg
 
 from cdp_assets.errors import PlatformError
-from cdp_assets.identity.console import waiting_decisions
+from cdp_assets.identity.console import unapplied
 from cdp_assets.local import claim_home, dagster_instance, reconcile_orphans
 from cdp_assets.naming import IDENTITY, TRAINED_MODEL, asset_key
 from cdp_assets.resources.build import build_ledger, build_object_store, build_warehouse
@@ -62,7 +62,7 @@ def run_waiting(settings: Settings) -> None:
             with _timed("the whole run"):
                 run_landing_days(settings, instance, found.days, on_step=_say)
             found = waiting(settings)
-        _apply_decisions(settings, instance)
+        _catch_up(settings, instance)
     print_summary(settings)
 
 
@@ -116,11 +116,11 @@ def train_model(settings: Settings) -> None:
     )
 
 
-def _apply_decisions(settings: Settings, instance: dg.DagsterInstance) -> None:
-    """People's answers take effect with the next run, also when no object is new."""
-    count = waiting_decisions(settings)
-    if count:
-        _say(f"Applying {count} new decision{'s' * (count > 1)} about records:")
+def _catch_up(settings: Settings, instance: dg.DagsterInstance) -> None:
+    """Decisions of people and another model take effect with the next run, new objects or none."""
+    found = unapplied(settings)
+    if found:
+        _say(f"Applying {' and '.join(found)}:")
         with _timed("the whole run"):
             run_job(settings, instance, "refresh_profiles", {}, on_step=_say)
 

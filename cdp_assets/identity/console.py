@@ -135,11 +135,27 @@ def give_answers(settings: Settings, answers: list[Answer], by: str) -> str:
     return f"{count} written to {key}. The next run applies them: `cdp run`."
 
 
-def waiting_decisions(settings: Settings) -> int:
-    """How many decisions lie in the lake that the published version does not know."""
+def unapplied(settings: Settings) -> list[str]:
+    """What the next run would apply although no object is new, in words; empty for nothing.
+
+    These are decisions in the lake, and another identity model, that the published version does
+    not know.
+    """
+    store = build_object_store(settings)
     with build_warehouse(settings).read_published() as connection:
-        published = published_decisions(connection)
-    return unpublished_decisions(build_object_store(settings), published)
+        count = unpublished_decisions(store, published_decisions(connection))
+        published = published_model(connection)
+    chosen = load_model(settings.identity_model, store).version
+    found = [f"{count} new decision{'s' * (count > 1)} about records"] if count else []
+    return found + ([] if published == chosen else [f"the identity model {chosen}"])
+
+
+def published_model(connection: duckdb.DuckDBPyConnection) -> str | None:
+    """The version of the identity model that a version of the warehouse scored with."""
+    if not has_table(connection, MATCH_MODEL.name):
+        return None
+    row = connection.execute(f"select version from {MATCH_MODEL.address}").fetchone()
+    return row[0] if row else None
 
 
 def published_decisions(connection: duckdb.DuckDBPyConnection) -> pa.Table:
@@ -154,17 +170,17 @@ def model_in_use(connection: duckdb.DuckDBPyConnection, settings: Settings) -> M
 
     Weights can be shown without it, but not the names of their levels.
     """
-    if not has_table(connection, MATCH_MODEL.name):
+    version = published_model(connection)
+    if version is None:
         return None
-    row = connection.execute(f"select version from {MATCH_MODEL.address}").fetchone()
     store = build_object_store(settings)
-    for name in ("default", settings.identity_model, row[0] if row else "default"):
+    for name in ("default", settings.identity_model, version):
         try:
             model = load_model(name, store)
         except PlatformError:
             # One of several places to look; the caller is told by the None.
             continue
-        if row and model.version == row[0]:
+        if model.version == version:
             return model
     return None
 

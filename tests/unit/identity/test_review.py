@@ -11,8 +11,9 @@ from cdp_assets.identity.console import (
     give_answers,
     import_answers,
     queue_lines,
-    waiting_decisions,
+    unapplied,
 )
+from cdp_assets.identity.match_model import load_default
 from cdp_assets.identity.review import Answer, ReviewError, read_answers
 from cdp_assets.resources.build import build_object_store
 from cdp_assets.settings import Settings
@@ -169,13 +170,20 @@ def test_a_file_that_cannot_be_used_is_refused_by_line_and_column(tmp_path, cont
 
 
 def test_decisions_wait_until_a_published_version_knows_them(published, tmp_path):
+    published.add("match_model", load_default().version)
     settings = published.settings()
-    assert waiting_decisions(settings) == 0
+    assert unapplied(settings) == []
     give_answers(settings, [Answer((ANN, BOB), "yes")], "kim")
-    assert waiting_decisions(settings) == 1
+    assert unapplied(settings) == ["1 new decision about records"]
     at = datetime.fromisoformat(decided(settings)[0]["decided_at"]).astimezone(UTC)
     later = Published(tmp_path / "later" / "warehouse" / "published.duckdb")
+    later.add("match_model", load_default().version)
     later.add("identity_decisions", "must_link", ANN, BOB, "kim", at.replace(tzinfo=None), None)
     later.settings()
     later.path.replace(published.path)
-    assert waiting_decisions(settings) == 0
+    assert unapplied(settings) == []
+
+
+def test_another_model_waits_until_a_published_version_was_scored_with_it(published):
+    published.add("match_model", "older-1")
+    assert unapplied(published.settings()) == [f"the identity model {load_default().version}"]
