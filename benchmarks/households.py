@@ -374,7 +374,7 @@ select
         as asks
 from people, range(12) as visits (visit)
 where visit = 0 or u(person, 'visits') < {list(_MORE)}[visit]
-limit ROWS;
+order by record limit ROWS;
 """
 
 _WRITTEN: Final = f"""
