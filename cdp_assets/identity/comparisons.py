@@ -1,28 +1,33 @@
 """What two records are compared by: comparisons, blocking rules and vetoes, as data.
 
-Every condition is SQL that DuckDB and Athena read alike, and stands from the cheapest and
-surest down. The numbers are what we assume before any data is seen: `m`, how often records of one
-person are on a level, comes from how people mistype; `u`, how often two people are, is replaced by
-training. Not here: the numbers that ship (`models/default.json`), how they are learned
-(`training.py`).
+Every condition is SQL that DuckDB and Athena read alike; within a comparison the cheapest and
+surest test comes first. The numbers are what we assume before any data is seen, and what training
+is drawn to where data are few: `m`, how often records of one person are on a level, `u`, how often
+records of two people are. Not here: the numbers that ship (`models/default.json`), how they are
+learned (`training.py`).
 
-What a household shares is one comparison (the address) or one level with a term frequency, so
-that relatives are never close because of five columns that say the same.
+Households are the hard part: relatives share address, phone, mailbox and surname, and a model that
+adds up what each of these says takes them for one person. So two records that share a contact
+point are judged by comparisons of their own (`household_...`): there, an equal surname or birth
+date says what it says among people of one home, which is little.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from cdp_assets.identity.match_model import ELSE, BlockingRule, Comparison, Level, Veto
 
-
-def _missing(*columns: str) -> Level:
-    condition = " or ".join(f"{column}_l is null or {column}_r is null" for column in columns)
-    return Level("missing", condition, is_null=True)
+# --- Conditions -----------------------------------------------------------------------------------
 
 
-def _equal(column: str) -> str:
+def _missing(*columns: str) -> str:
+    return " and ".join(f"({column}_l is null or {column}_r is null)" for column in columns)
+
+
+def _same(column: str) -> str:
     return f"{column}_l = {column}_r"
 
 
@@ -35,73 +40,140 @@ def _edits(column: str, edits: int, least_length: int) -> str:
     )
 
 
-_SWAPPED = "first_name_l = last_name_r and first_name_r = last_name_l"
+def _begins(column: str, letters: int) -> str:
+    return f"substr({column}_l, 1, {letters}) = substr({column}_r, 1, {letters})"
 
-_FIRST_NAME = Comparison(
+
+_SWAPPED: Final = "first_name_l = last_name_r and first_name_r = last_name_l"
+_SAME_PLACE: Final = f"({_same('postcode')} or {_same('city')})"
+_SAME_ADDRESS: Final = f"({_same('street')} and {_SAME_PLACE})"
+_SIMILAR_ADDRESS: Final = f"({_SAME_PLACE} and {_edits('street', 3, 7)})"
+# Contact points that a household shares; a mailbox is one of them too, but rarely a home's.
+# The first two letters stand before the edits only because edits are dear.
+_SAME_HOME: Final = (
+    f"({_SAME_ADDRESS} or {_same('phone')}"
+    f" or ({_SAME_PLACE} and {_begins('street', 2)} and {_edits('street', 3, 7)}))"
+)
+_SAME_CONTACT: Final = f"({_same('email')} or {_SAME_HOME})"
+
+
+def _in_household(
+    comparison: Comparison, us: Sequence[float], shared: str
+) -> tuple[Comparison, Comparison]:
+    """Two comparisons of one: for records that share nothing, and for those that do.
+
+    Args:
+        comparison: of any two records.
+        us: the u of its levels, but for the null level, among records that share.
+        shared: SQL that is true of records that share.
+    """
+    missing, *levels = comparison.levels
+    apart = replace(missing, condition=f"{missing.condition} or {shared}")
+    together = replace(missing, condition=f"{missing.condition} or not coalesce({shared}, false)")
+    return (
+        Comparison(comparison.name, (apart, *levels)),
+        Comparison(
+            f"household_{comparison.name}",
+            (
+                together,
+                *(replace(level, u=u, tf_column=None) for level, u in zip(levels, us, strict=True)),
+            ),
+        ),
+    )
+
+
+# --- Comparisons ----------------------------------------------------------------------------------
+
+_FIRST_NAME: Final = Comparison(
     "first_name",
     (
-        _missing("first_name"),
-        Level("same", _equal("first_name"), 0.72, 0.005, tf_column="first_name", tf_minimum=1e-4),
-        Level("same by nickname", _equal("first_name_key"), 0.06, 0.002),
-        Level("swapped with the last name", _SWAPPED, 0.02, 0.00001),
-        Level("one edit", _edits("first_name", 1, 3), 0.08, 0.001),
-        Level("two edits", _edits("first_name", 2, 5), 0.04, 0.003),
+        Level("missing", _missing("first_name"), is_null=True),
+        Level("same", _same("first_name"), 0.72, 0.003, tf_column="first_name", tf_minimum=1e-4),
+        Level("nickname", _same("first_name_key"), 0.06, 0.002),
+        Level("swapped with the last name", _SWAPPED, 0.02, 1e-6),
         Level(
-            "initial",
-            "(length(first_name_l) = 1 or length(first_name_r) = 1)"
-            " and substr(first_name_l, 1, 1) = substr(first_name_r, 1, 1)",
+            "one edit, or letters in another order",
+            f"{_edits('first_name', 1, 3)} or {_same('first_name_letters')}",
+            0.08,
+            0.001,
+        ),
+        Level("same sound", _same("first_name_sound"), 0.01, 0.004),
+        Level(
+            "two or three edits",
+            f"{_edits('first_name', 2, 5)} or {_edits('first_name', 3, 8)}",
             0.03,
             0.002,
         ),
         Level(
-            "same beginning", "substr(first_name_l, 1, 3) = substr(first_name_r, 1, 3)", 0.02, 0.01
+            "initial",
+            "(length(first_name_l) = 1 or length(first_name_r) = 1)"
+            f" and {_begins('first_name', 1)}",
+            0.03,
+            0.002,
         ),
-        Level("different", ELSE, 0.03, 0.97),
+        Level(
+            "one ends like the other",
+            "(length(first_name_l) between 3 and length(first_name_r)"
+            " and substr(first_name_r, 1 + length(first_name_r) - length(first_name_l))"
+            " = first_name_l)"
+            " or (length(first_name_r) between 3 and length(first_name_l)"
+            " and substr(first_name_l, 1 + length(first_name_l) - length(first_name_r))"
+            " = first_name_r)",
+            0.005,
+            0.0005,
+        ),
+        Level("same beginning", _begins("first_name", 3), 0.015, 0.006),
+        Level("different", ELSE, 0.03, 0.98),
     ),
 )
 
-_LAST_NAME = Comparison(
+_ANY_LAST_NAME: Final = Comparison(
     "last_name",
     (
         # A swap counts once, with the first name.
-        Level(
-            "missing",
-            f"last_name_l is null or last_name_r is null or ({_SWAPPED})",
-            is_null=True,
-        ),
-        Level("same", _equal("last_name"), 0.78, 0.002, tf_column="last_name", tf_minimum=1e-5),
+        Level("missing", f"{_missing('last_name')} or ({_SWAPPED})", is_null=True),
+        Level("same", _same("last_name"), 0.78, 0.002, tf_column="last_name", tf_minimum=1e-5),
         Level("one edit", _edits("last_name", 1, 3), 0.08, 0.0005),
-        Level("two edits", _edits("last_name", 2, 5), 0.04, 0.002),
         Level(
-            "one holds the other",
+            "two or three edits",
+            f"{_edits('last_name', 2, 5)} or {_edits('last_name', 3, 8)}",
+            0.04,
+            0.001,
+        ),
+        Level("same sound", _same("last_name_sound"), 0.01, 0.001),
+        Level(
+            "one name of several",
             "split_part(last_name_l, ' ', 1) = split_part(last_name_r, ' ', 1)"
             " or last_name_l = split_part(last_name_r, ' ', 2)"
             " or last_name_r = split_part(last_name_l, ' ', 2)",
-            0.03,
-            0.0005,
+            0.02,
+            0.0003,
         ),
         Level("different", ELSE, 0.07, 0.995),
     ),
 )
+_LAST_NAME, _HOUSEHOLD_LAST_NAME = _in_household(
+    _ANY_LAST_NAME, (0.7, 0.02, 0.005, 0.005, 0.02, 0.25), _SAME_CONTACT
+)
 
-_SAME_YEAR = "substr(birth_date_l, 1, 4) = substr(birth_date_r, 1, 4)"
-_SAME_MONTH = "substr(birth_date_l, 6, 2) = substr(birth_date_r, 6, 2)"
-_SAME_DAY = "substr(birth_date_l, 9, 2) = substr(birth_date_r, 9, 2)"
+_SAME_YEAR: Final = _begins("birth_date", 4)
+_SAME_MONTH: Final = "substr(birth_date_l, 6, 2) = substr(birth_date_r, 6, 2)"
+_SAME_DAY: Final = "substr(birth_date_l, 9, 2) = substr(birth_date_r, 9, 2)"
 
-_BIRTH_DATE = Comparison(
+_ANY_BIRTH_DATE: Final = Comparison(
     "birth_date",
     (
-        _missing("birth_date"),
-        Level("same", _equal("birth_date"), 0.87, 0.00005),
+        Level("missing", _missing("birth_date"), is_null=True),
+        Level("same", _same("birth_date"), 0.86, 5e-5),
         Level(
             "day and month swapped",
             f"{_SAME_YEAR}"
             " and substr(birth_date_l, 6, 2) = substr(birth_date_r, 9, 2)"
             " and substr(birth_date_l, 9, 2) = substr(birth_date_r, 6, 2)",
             0.015,
-            0.00001,
+            1e-5,
         ),
-        Level("one digit", _edits("birth_date", 1, 8), 0.04, 0.0003),
+        Level("one digit", _edits("birth_date", 1, 8), 0.04, 0.0005),
         Level(
             "two of year, month and day",
             f"({_SAME_YEAR} and {_SAME_MONTH}) or ({_SAME_YEAR} and {_SAME_DAY})"
@@ -111,90 +183,82 @@ _BIRTH_DATE = Comparison(
         ),
         Level("two digits", _edits("birth_date", 2, 8), 0.015, 0.004),
         Level("within a year", "abs(birth_days_l - birth_days_r) <= 366", 0.01, 0.02),
-        Level("different", ELSE, 0.02, 0.97),
+        # Nearer than parent and child.
+        Level("within a dozen years", "abs(birth_days_l - birth_days_r) <= 4383", 0.015, 0.2),
+        Level("different", ELSE, 0.015, 0.77),
     ),
 )
+_BIRTH_DATE, _HOUSEHOLD_BIRTH_DATE = _in_household(
+    _ANY_BIRTH_DATE, (0.01, 0.0005, 0.001, 0.004, 0.006, 0.025, 0.3, 0.65), _SAME_CONTACT
+)
 
-_GENDER = Comparison(
+_GENDER: Final = Comparison(
     "gender",
     (
-        _missing("gender"),
-        Level("same", _equal("gender"), 0.98, 0.5),
-        Level("different", ELSE, 0.02, 0.5),
+        Level("missing", _missing("gender"), is_null=True),
+        Level("same", _same("gender"), 0.97, 0.5),
+        Level("different", ELSE, 0.03, 0.5),
     ),
 )
 
-_EMAIL = Comparison(
+_ANY_EMAIL: Final = Comparison(
     "email",
     (
-        _missing("email"),
-        Level("same", _equal("email"), 0.65, 0.00002, tf_column="email", tf_minimum=1e-6),
+        Level("missing", _missing("email"), is_null=True),
+        Level("same", _same("email"), 0.6, 2e-6),
         Level(
             "same mailbox name",
             "split_part(email_l, '@', 1) = split_part(email_r, '@', 1)"
             " and length(split_part(email_l, '@', 1)) >= 5",
             0.04,
-            0.00005,
+            5e-6,
         ),
-        Level("two edits", _edits("email", 2, 10), 0.05, 0.00002),
-        Level("different", ELSE, 0.26, 0.9999),
+        Level("one or two edits", _edits("email", 2, 10), 0.06, 2e-6),
+        Level("different", ELSE, 0.3, 0.9999),
     ),
 )
+_EMAIL, _HOUSEHOLD_EMAIL = _in_household(_ANY_EMAIL, (0.1, 0.005, 0.002, 0.89), _SAME_HOME)
 
-_PHONE = Comparison(
-    "phone",
+_ADDRESS: Final = ("street", "city", "postcode", "state")
+
+_CONTACT: Final = Comparison(
+    "contact",
     (
-        _missing("phone"),
-        Level("same", _equal("phone"), 0.65, 0.00002, tf_column="phone", tf_minimum=1e-6),
-        Level("one digit", _edits("phone", 1, 8), 0.04, 0.00002),
-        Level("different", ELSE, 0.31, 0.9999),
+        Level("missing", f"{_missing('phone')} and {_missing(*_ADDRESS)}", is_null=True),
+        Level("same phone and address", f"{_same('phone')} and {_SAME_ADDRESS}", 0.3, 2e-6),
+        Level("same phone", _same("phone"), 0.15, 3e-6),
+        Level("same address", _SAME_ADDRESS, 0.2, 6e-6),
+        Level("similar address", _SIMILAR_ADDRESS, 0.1, 3e-6),
+        Level("phone but for one digit", _edits("phone", 1, 8), 0.02, 2e-6),
+        Level("same street", _same("street"), 0.02, 1e-5),
+        Level("same city and postcode", f"{_same('postcode')} and {_same('city')}", 0.05, 0.001),
+        Level("same postcode", _same("postcode"), 0.02, 0.0005),
+        Level("same city", _same("city"), 0.04, 0.02, tf_column="city", tf_minimum=1e-3),
+        Level("similar city", _edits("city", 2, 5), 0.02, 0.001),
+        Level("same state", _same("state"), 0.03, 0.1),
+        Level("different", ELSE, 0.05, 0.87),
     ),
 )
 
-_SAME_PLACE = f"({_equal('postcode')} or {_equal('city')})"
-
-_ADDRESS = Comparison(
-    "address",
-    (
-        Level(
-            "missing",
-            "(street_l is null or street_r is null) and (city_l is null or city_r is null)"
-            " and (postcode_l is null or postcode_r is null)"
-            " and (state_l is null or state_r is null)",
-            is_null=True,
-        ),
-        Level("same street and place", f"{_equal('street')} and {_SAME_PLACE}", 0.55, 0.00005),
-        Level(
-            "similar street, same place",
-            f"{_edits('street', 3, 7)} and {_SAME_PLACE}",
-            0.1,
-            0.00003,
-        ),
-        Level("same street", _equal("street"), 0.03, 0.0001),
-        Level("same place", f"{_equal('postcode')} and {_equal('city')}", 0.08, 0.001),
-        Level("same postcode", _equal("postcode"), 0.03, 0.001),
-        Level("same city", _equal("city"), 0.06, 0.02, tf_column="city", tf_minimum=1e-3),
-        Level("similar city", _edits("city", 2, 5), 0.03, 0.003),
-        Level("same state", _equal("state"), 0.06, 0.1),
-        Level("different", ELSE, 0.06, 0.87),
-    ),
-)
-
-_NATIONAL_ID = Comparison(
+_ANY_NATIONAL_ID: Final = Comparison(
     "national_id",
     (
-        _missing("national_id"),
-        Level("same", _equal("national_id"), 0.9, 0.000001),
-        Level("two edits", _edits("national_id", 2, 7), 0.06, 0.0001),
+        Level("missing", _missing("national_id"), is_null=True),
+        Level("same", _same("national_id"), 0.9, 1e-6),
+        Level("one or two edits", _edits("national_id", 2, 7), 0.06, 1e-4),
         Level("different", ELSE, 0.04, 0.9999),
     ),
 )
+# Relatives borrow each other's: tax forms are full of it.
+_NATIONAL_ID, _HOUSEHOLD_NATIONAL_ID = _in_household(
+    _ANY_NATIONAL_ID, (0.005, 0.001, 0.994), _SAME_CONTACT
+)
 
-_LOYALTY_ID = Comparison(
+_LOYALTY_ID: Final = Comparison(
     "loyalty_id",
     (
-        _missing("loyalty_id"),
-        Level("same", _equal("loyalty_id"), 0.9, 0.000001),
+        Level("missing", _missing("loyalty_id"), is_null=True),
+        Level("same", _same("loyalty_id"), 0.9, 1e-6),
         Level("different", ELSE, 0.1, 0.999999),
     ),
 )
@@ -202,43 +266,68 @@ _LOYALTY_ID = Comparison(
 COMPARISONS: Final = (
     _FIRST_NAME,
     _LAST_NAME,
+    _HOUSEHOLD_LAST_NAME,
     _BIRTH_DATE,
+    _HOUSEHOLD_BIRTH_DATE,
     _GENDER,
+    _CONTACT,
     _EMAIL,
-    _PHONE,
-    _ADDRESS,
+    _HOUSEHOLD_EMAIL,
     _NATIONAL_ID,
+    _HOUSEHOLD_NATIONAL_ID,
     _LOYALTY_ID,
 )
+
+# --- Blocking -------------------------------------------------------------------------------------
+
+_BOTH_NAMES: Final = (
+    "case when first_name < last_name then first_name || '|' || last_name"
+    " else last_name || '|' || first_name end"
+)
+# Keys that many people share: good in a small set, where blocks are small, and dear in a large
+# one, where they are not. The cap decides.
+_LOOSE: Final = 10
 
 BLOCKING: Final = (
     BlockingRule("national_id", "national_id"),
     BlockingRule("loyalty_id", "loyalty_id"),
     BlockingRule("email", "email"),
     BlockingRule("phone", "phone"),
-    BlockingRule("last_name_birth_date", "last_name || '|' || birth_date"),
     BlockingRule("first_name_birth_date", "first_name_key || '|' || birth_date"),
-    # The names in either order.
+    BlockingRule("last_name_birth_date", "last_name || '|' || birth_date"),
+    BlockingRule("names_birth_year", f"{_BOTH_NAMES} || '|' || substr(birth_date, 1, 4)"),
     BlockingRule(
-        "names_birth_year",
-        "case when first_name < last_name then first_name || '|' || last_name"
-        " else last_name || '|' || first_name end || '|' || substr(birth_date, 1, 4)",
+        "names_birthday", "first_name_key || '|' || last_name || '|' || substr(birth_date, 6, 5)"
     ),
-    BlockingRule(
-        "names_birthday",
-        "first_name_key || '|' || last_name || '|' || substr(birth_date, 6, 5)",
-    ),
-    BlockingRule("names_postcode", "first_name_key || '|' || last_name || '|' || postcode"),
     BlockingRule("names_city", "first_name_key || '|' || last_name || '|' || city"),
-    BlockingRule("birth_date_postcode", "birth_date || '|' || postcode"),
-    BlockingRule("street_first_name", "street || '|' || substr(first_name, 1, 2)", max_records=20),
+    BlockingRule("names", _BOTH_NAMES, 20),
+    BlockingRule("birth_date", "birth_date", 20),
+    BlockingRule("birth_date_place", "birth_date || '|' || coalesce(postcode, city)"),
+    BlockingRule("street_first_name", "street || '|' || substr(first_name, 1, 2)", 20),
+    BlockingRule("street", "street", _LOOSE),
+    BlockingRule(
+        "names_begin", "substr(last_name, 1, 4) || '|' || substr(first_name, 1, 2)", _LOOSE
+    ),
+    BlockingRule("last_name_city", "last_name || '|' || city", _LOOSE),
+    BlockingRule("first_name_city", "first_name_key || '|' || city", _LOOSE),
+    BlockingRule("birth_month_city", "substr(birth_date, 1, 7) || '|' || city", _LOOSE),
+    BlockingRule("email_begins", "substr(email, 1, 7)", _LOOSE),
 )
 
+# --- Vetoes ---------------------------------------------------------------------------------------
+
+_ID_AGREES: Final = "(gamma_national_id >= 1 or gamma_household_national_id >= 1)"
+_ID_DIFFERS: Final = "(gamma_national_id = 0 or gamma_household_national_id = 0)"
+_GENERATION: Final = "(gamma_birth_date = 0 or gamma_household_birth_date = 0)"
+_BIRTH_DATE_DIFFERS: Final = "(gamma_birth_date in (0, 1) or gamma_household_birth_date in (0, 1))"
+
+# What no sum of small agreements outweighs; the rest is for the weights to say.
 VETOES: Final = (
-    Veto("conflicting_first_names", "gamma_first_name = 0 and gamma_national_id < 2"),
-    Veto("conflicting_birth_dates", "gamma_birth_date = 0 and gamma_national_id < 2"),
+    # Father and son of one name.
+    Veto("a_generation_apart", f"gamma_household_birth_date = 0 and not {_ID_AGREES}"),
     Veto(
-        "conflicting_national_ids",
-        "gamma_national_id = 0 and gamma_birth_date <= 0",
+        "conflicting_names_and_birth_dates",
+        f"gamma_first_name = 0 and {_GENERATION} and not {_ID_AGREES}",
     ),
+    Veto("conflicting_ids_and_birth_dates", f"{_ID_DIFFERS} and {_BIRTH_DATE_DIFFERS}"),
 )
