@@ -143,8 +143,8 @@ def _weight(
 ) -> FieldWeight:
     if gamma is None or gamma < 0:
         return FieldWeight(field, "missing", bits, 0.0, is_missing=True)
-    if comparison is None:
+    level = dict(comparison.numbered()).get(gamma) if comparison else None
+    if level is None:
         return FieldWeight(field, f"level {gamma}", bits, 0.0, is_missing=False)
-    level = dict(comparison.numbered())[gamma]
     rarity = bits - level.weight if level.tf_column is not None else 0.0
     return FieldWeight(field, level.label, bits, rarity, is_missing=False)
