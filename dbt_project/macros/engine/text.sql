@@ -103,13 +103,15 @@
 {% endmacro %}
 
 
-{# A 64-bit hash of a text, NULL for NULL. Engines hash differently: never to be stored. #}
+{# A hash of a text as an integer, NULL for NULL. Engines hash differently: not to be kept. #}
 {% macro text_hash(text) %}
     {{- return(adapter.dispatch('text_hash', 'cdp')(text)) -}}
 {% endmacro %}
 
 {% macro default__text_hash(text) %}
-    {{- return("case when " ~ text ~ " is not null then hash(" ~ text ~ ") end") -}}
+    {{- return("case when " ~ text ~ " is not null then cast(hash(" ~ text ~ ") >> 1 as bigint) end") -}}
 {% endmacro %}
 
-{% macro athena__text_hash(text) %}{{- return("xxhash64(to_utf8(" ~ text ~ "))") -}}{% endmacro %}
+{% macro athena__text_hash(text) %}
+    {{- return("from_big_endian_64(xxhash64(to_utf8(" ~ text ~ ")))") -}}
+{% endmacro %}

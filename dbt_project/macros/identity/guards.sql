@@ -28,8 +28,8 @@
 
 {# First names that people put into a form that insists on one: they tell nobody apart. #}
 {% macro placeholder_first_names() -%}
-    'anonymous', 'customer', 'guest', 'mr', 'mrs', 'ms', 'na', 'n', 'none', 'null', 'test',
-    'unknown', 'user', 'x', 'xx', 'xxx'
+    'anonymous', 'customer', 'guest', 'mr', 'mrs', 'ms', 'na', 'n', 'none', 'null', 'tbd',
+    'test', 'unknown', 'user', 'x', 'xx', 'xxx'
 {%- endmacro %}
 
 

@@ -68,14 +68,31 @@
 {%- endmacro %}
 
 
-{# How many records a block may have before it makes no pair. A rule may only be stricter than the
-   setting. #}
+{# The blocks of each record, one row per record: for the rule n its key as a number, `key_n`. Numbers
+   compare faster than texts. #}
+{% macro numbered_keys(relation, columns) -%}
+    select
+        {{ columns | join(', ') }}
+        {%- for rule in match_model().blocking %},
+        {{ text_hash(rule.key) }} as key_{{ loop.index }}
+        {%- endfor %}
+    from {{ relation }}
+{%- endmacro %}
+
+
+{# How many records a block of a rule may have before it makes no pair; the rule may only be stricter
+   than `settings`, which is to be joined. #}
+{% macro rule_cap(rule) -%}
+    {{ 'least(max_block_records, ' ~ rule.max_records ~ ')' if rule.max_records else 'max_block_records' }}
+{%- endmacro %}
+
+{# The same for a row with a block_rule. #}
 {% macro block_cap(relation) -%}
     case {{ relation }}.block_rule
         {%- for rule in match_model().blocking if rule.max_records %}
-        when '{{ rule.name }}' then least(settings.max_block_records, {{ rule.max_records }})
+        when '{{ rule.name }}' then {{ rule_cap(rule) }}
         {%- endfor %}
-        else settings.max_block_records
+        else max_block_records
     end
 {%- endmacro %}
 

@@ -1,59 +1,100 @@
 -- depends_on: {{ ref('source_changes') }}, {{ ref('match_affected') }}
--- depends_on: {{ ref('match_keys') }}, {{ ref('match_records') }}
+-- depends_on: {{ ref('match_keys') }}, {{ ref('match_records') }}, {{ ref('touched_keys') }}
+-- depends_on: {{ ref('changed_records') }}
 {{ config(pre_hook="{{ forget_everything() }}") }}
 
 {%- set rules = match_model().blocking %}
 
 with oversized_blocks as (
-    select * from {{ ref('oversized_blocks') }}
+    select
+        block_rule,
+        {{ text_hash('block_key') }} as block_number
+    from {{ ref('oversized_blocks') }}
     where is_oversized
 ),
 
 {%- if is_partial() %}
 
-match_keys as {{ inlined() }} (
-    select * from {{ ref('match_keys') }}
-    where is_current
+changed as (
+    select record_id from {{ ref('changed_records') }}
+    union
+    select record_id from {{ ref('match_records') }}
+    where not is_current
 ),
 
-affected_keys as (
+-- Everybody whom a changed record may meet.
+neighbours as {{ materialized() }} (
     select
-        match_keys.record_id,
-        match_keys.block_rule,
-        match_keys.block_key
-    from match_keys
+        touched_keys.record_id,
+        touched_keys.block_rule,
+        touched_keys.block_number
+    from {{ ref('touched_keys') }} as touched_keys
+    where
+        touched_keys.is_current
+        and not exists (
+            select 1 from oversized_blocks
+            where
+                oversized_blocks.block_rule = touched_keys.block_rule
+                and oversized_blocks.block_number = touched_keys.block_number
+        )
+),
+
+-- Records that did not change themselves, but a block of theirs passed the cap: few, or none.
+others as (
+    select records.*
+    from {{ ref('match_records') }} as records
     inner join {{ ref('match_affected') }} as affected
-        on match_keys.record_id = affected.record_id
+        on records.record_id = affected.record_id
+    where
+        records.is_current
+        and not exists (select 1 from changed where changed.record_id = records.record_id)
+),
+
+other_keys as (
+    {{ block_keys('others', ['record_id']) }}
+),
+
+usable_other_keys as (
+    select other_keys.*
+    from other_keys
     where not exists (
         select 1 from oversized_blocks
         where
-            oversized_blocks.block_rule = match_keys.block_rule
-            and oversized_blocks.block_key = match_keys.block_key
+            oversized_blocks.block_rule = other_keys.block_rule
+            and oversized_blocks.block_number = {{ text_hash('other_keys.block_key') }}
     )
+),
+
+met as (
+    select
+        l.record_id,
+        r.record_id as other_record_id
+    from neighbours as l
+    inner join neighbours as r
+        on l.block_rule = r.block_rule and l.block_number = r.block_number
+    where l.record_id in (select record_id from changed)
+    union all
+    select
+        l.record_id,
+        r.record_id as other_record_id
+    from usable_other_keys as l
+    inner join {{ ref('match_keys') }} as r
+        on l.block_rule = r.block_rule and l.block_key = r.block_key
+    where r.is_current
 ),
 
 final as (
     select distinct
-        least(affected_keys.record_id, match_keys.record_id) as left_record_id,
-        greatest(affected_keys.record_id, match_keys.record_id) as right_record_id
-    from affected_keys
-    inner join match_keys
-        on
-            affected_keys.block_rule = match_keys.block_rule
-            and affected_keys.block_key = match_keys.block_key
-    where affected_keys.record_id <> match_keys.record_id
+        least(record_id, other_record_id) as left_record_id,
+        greatest(record_id, other_record_id) as right_record_id
+    from met
+    where record_id <> other_record_id
 )
 {%- else %}
 
--- Within this model records and keys go by number: numbers compare faster than texts.
+-- Within this model records go by number, too.
 keyed as {{ materialized() }} (
-    select
-        {{ stable_number('record_id') }} as number,
-        record_id
-        {%- for rule in rules %},
-        {{ text_hash(rule.key) }} as key_{{ loop.index }}
-        {%- endfor %}
-    from {{ ref('match_records') }}
+    {{ numbered_keys(ref('match_records'), [stable_number('record_id') ~ ' as number', 'record_id']) }}
     where is_current
 ),
 
@@ -62,7 +103,7 @@ keyed as {{ materialized() }} (
 {{ rule.name }}_blocks as {{ inlined() }} (
     select
         number,
-        key_{{ loop.index }} as block_hash
+        key_{{ loop.index }} as block_number
     from keyed
     where
         key_{{ loop.index }} is not null
@@ -70,7 +111,7 @@ keyed as {{ materialized() }} (
             select 1 from oversized_blocks
             where
                 oversized_blocks.block_rule = '{{ rule.name }}'
-                and {{ text_hash('oversized_blocks.block_key') }} = keyed.key_{{ loop.index }}
+                and oversized_blocks.block_number = keyed.key_{{ loop.index }}
         )
 ),
 {%- endfor %}
@@ -82,7 +123,7 @@ met as (
         r.number as right_number
     from {{ rule.name }}_blocks as l
     inner join {{ rule.name }}_blocks as r
-        on l.block_hash = r.block_hash and l.number < r.number
+        on l.block_number = r.block_number and l.number < r.number
     {%- if not loop.last %}
     union all
     {%- endif %}

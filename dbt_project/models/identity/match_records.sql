@@ -119,7 +119,7 @@ persons as (
 ),
 
 -- What stands for nobody says nothing.
-meaningful as (
+meaningful as {{ inlined() }} (
     select
         record_id,
         case
@@ -143,6 +143,26 @@ meaningful as (
         loyalty_id,
         first_seen_at
     from persons
+),
+
+-- Many people share a name: how it sounds is worked out once.
+first_words as (
+    select
+        word,
+        {{ name_sound('word') }} as sound,
+        {{ sorted_letters('word') }} as letters
+    from (
+        select distinct {{ first_word('first_name') }} as word from meaningful
+    ) as words
+),
+
+last_names as (
+    select
+        last_name,
+        {{ name_sound('last_name') }} as sound
+    from (
+        select distinct last_name from meaningful
+    ) as names
 ),
 
 suppressed as (
@@ -174,9 +194,9 @@ final as (
         case
             when suppressed_loyalty_ids.identifier_value is null then meaningful.loyalty_id
         end as loyalty_id,
-        {{ name_sound(first_word('meaningful.first_name')) }} as first_name_sound,
-        {{ sorted_letters(first_word('meaningful.first_name')) }} as first_name_letters,
-        {{ name_sound('meaningful.last_name') }} as last_name_sound,
+        first_words.sound as first_name_sound,
+        first_words.letters as first_name_letters,
+        last_names.sound as last_name_sound,
         meaningful.first_seen_at,
         {%- for column in frequency_columns() %}
         {%- if column in used_frequency_columns() %}
@@ -190,6 +210,10 @@ final as (
         {%- endfor %}
         true as is_current
     from meaningful
+    left join first_words
+        on {{ first_word('meaningful.first_name') }} = first_words.word
+    left join last_names
+        on meaningful.last_name = last_names.last_name
     {%- for identifier_type in ['email', 'phone', 'loyalty_id'] %}
     left join suppressed as suppressed_{{ identifier_type }}s
         on

@@ -1,4 +1,4 @@
--- depends_on: {{ ref('source_changes') }}, {{ ref('changed_records') }}
+-- depends_on: {{ ref('source_changes') }}, {{ ref('touched_keys') }}
 {{ config(
     unique_key=['block_rule', 'block_key'],
     pre_hook="{{ forget_everything_on_rebuild() }}",
@@ -8,84 +8,104 @@ with settings as (
     select * from {{ ref('match_settings') }}
 ),
 
-match_keys as (
-    select * from {{ ref('match_keys') }}
-),
-
 {%- if is_partial() %}
 
--- Blocks that a changed record is in, or was.
-touched as (
-    select distinct
-        block_rule,
-        block_key
-    from match_keys
-    where
-        not is_current
-        or record_id in (select record_id from {{ ref('changed_records') }})
+known as (
+    select
+        *,
+        {{ text_hash('block_key') }} as block_number
+    from {{ this }}
 ),
 
 counted as (
     select
-        match_keys.block_rule,
-        match_keys.block_key,
-        count(case when match_keys.is_current then 1 end) as record_count
-    from match_keys
-    inner join touched
-        on
-            match_keys.block_rule = touched.block_rule
-            and match_keys.block_key = touched.block_key
-    group by match_keys.block_rule, match_keys.block_key
-),
-
-judged as (
-    select
-        counted.*,
-        counted.record_count > {{ block_cap('counted') }} as is_oversized
-    from counted
-    cross join settings
+        block_rule,
+        block_number,
+        min(record_id) as member_id,
+        count(case when is_current then 1 end) as record_count
+    from {{ ref('touched_keys') }}
+    group by block_rule, block_number
 ),
 
 -- A flip is remembered until the customer map has followed, even when it is undone meanwhile: a
 -- run that failed half way may have acted on it.
-final as (
+judged as (
     select
-        judged.block_rule,
-        judged.block_key,
-        judged.record_count,
-        judged.is_oversized,
+        counted.*,
+        counted.record_count > {{ block_cap('counted') }} as is_oversized,
         coalesce(known.has_flipped, false)
-        or judged.is_oversized <> coalesce(known.is_oversized, false) as has_flipped
-    from judged
-    left join {{ this }} as known
+        or (counted.record_count > {{ block_cap('counted') }})
+        <> coalesce(known.is_oversized, false) as has_flipped
+    from counted
+    cross join settings
+    left join known
         on
-            judged.block_rule = known.block_rule
-            and judged.block_key = known.block_key
-    where judged.is_oversized or known.block_rule is not null
-)
+            counted.block_rule = known.block_rule
+            and counted.block_number = known.block_number
+    where counted.record_count > {{ block_cap('counted') }} or known.block_rule is not null
+),
 {%- else %}
 
-counted as (
-    select
-        block_rule,
-        block_key,
-        count(*) as record_count
-    from match_keys
+keyed as {{ materialized() }} (
+    {{ numbered_keys(ref('match_records'), ['record_id']) }}
     where is_current
-    group by block_rule, block_key
 ),
 
-final as (
+counted as (
+    {%- for rule in match_model().blocking %}
     select
-        counted.block_rule,
-        counted.block_key,
-        counted.record_count,
+        '{{ rule.name }}' as block_rule,
+        key_{{ loop.index }} as block_number,
+        min(record_id) as member_id,
+        count(*) as record_count
+    from keyed
+    -- Numbers first: few blocks are large, and only theirs is the rest.
+    where key_{{ loop.index }} in (
+        select key_{{ loop.index }}
+        from keyed
+        where key_{{ loop.index }} is not null
+        group by key_{{ loop.index }}
+        having count(*) > (select {{ rule_cap(rule) }} from settings)
+    )
+    group by key_{{ loop.index }}
+    {%- if not loop.last %}
+    union all
+    {%- endif %}
+    {%- endfor %}
+),
+
+judged as (
+    select
+        *,
         true as is_oversized,
         false as has_flipped
     from counted
-    cross join settings
-    where counted.record_count > {{ block_cap('counted') }}
-)
+),
 {%- endif %}
+
+-- What the number of a block stands for, any of its members tells.
+members as (
+    select * from {{ ref('match_records') }}
+    where record_id in (select member_id from judged)
+),
+
+member_keys as (
+    {{ block_keys('members', ['record_id']) }}
+),
+
+final as (
+    select distinct
+        judged.block_rule,
+        member_keys.block_key,
+        judged.record_count,
+        judged.is_oversized,
+        judged.has_flipped
+    from judged
+    inner join member_keys
+        on
+            judged.member_id = member_keys.record_id
+            and judged.block_rule = member_keys.block_rule
+            and judged.block_number = {{ text_hash('member_keys.block_key') }}
+)
 
 select * from final

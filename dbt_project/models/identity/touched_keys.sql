@@ -1,0 +1,44 @@
+-- depends_on: {{ ref('source_changes') }}, {{ ref('changed_records') }}, {{ ref('match_records') }}
+{{ config(pre_hook="{{ forget_everything() }}") }}
+
+{%- if is_partial() %}
+with keyed as {{ materialized() }} (
+    {{ numbered_keys(ref('match_records'), ['record_id', 'is_current']) }}
+),
+
+-- What is not current belongs to a record that changed, too.
+changed as {{ materialized() }} (
+    select *
+    from keyed
+    where not is_current or record_id in (select record_id from {{ ref('changed_records') }})
+),
+
+final as (
+    {%- for rule in match_model().blocking %}
+    select
+        record_id,
+        '{{ rule.name }}' as block_rule,
+        key_{{ loop.index }} as block_number,
+        is_current
+    from keyed
+    where key_{{ loop.index }} in (
+        select key_{{ loop.index }} from changed where key_{{ loop.index }} is not null
+    )
+    {%- if not loop.last %}
+    union all
+    {%- endif %}
+    {%- endfor %}
+)
+{%- else %}
+-- A full build: every block is touched, and listing them all would serve nobody.
+with final as (
+    select
+        cast(null as varchar) as record_id,
+        cast(null as varchar) as block_rule,
+        cast(null as bigint) as block_number,
+        cast(null as boolean) as is_current
+    where false
+)
+{%- endif %}
+
+select * from final
