@@ -70,13 +70,13 @@ class Quality:
 
     Attributes:
         source: `truth` of the sample company, `labels` of a file, or `decisions` of people.
-        pairs: labelled pairs, or records of the truth.
+        size: labelled pairs, or records of the truth.
         before: None where only the model's own word is measured.
         after: with the change.
     """
 
     source: str
-    pairs: int
+    size: int
     before: Agreement | None
     after: Agreement
 
@@ -121,7 +121,7 @@ def preview(
     labelled = read_labels(labels) if labels else None
     with tempfile.TemporaryDirectory(prefix="cdp-preview-") as folder:
         copy = replace(settings, home=Path(folder))
-        basis = _copy_warehouse(settings, copy)
+        basis = copy_warehouse(settings, copy)
         warehouse = build_warehouse(copy)
         with _exported(copy, settings):
             export_match_model(model.compact_json())
@@ -155,7 +155,7 @@ def as_json(found: Preview) -> dict[str, Any]:
         "examples": [asdict(example) for example in found.examples],
         "quality": {
             quality.source: {
-                "pairs": quality.pairs,
+                "records" if quality.source == "truth" else "pairs": quality.size,
                 "before": _agreement(quality.before) if quality.before else None,
                 "after": _agreement(quality.after),
             }
@@ -227,8 +227,15 @@ _LABELS: Final = pa.schema(
 )
 
 
-def _copy_warehouse(settings: Settings, copy: Settings) -> str:
-    """Copy a version that nobody is writing; returns which."""
+def copy_warehouse(settings: Settings, copy: Settings) -> str:
+    """Copy a version that nobody is writing into the home `copy`.
+
+    Returns:
+        `warehouse`, or `published` while another process works in the home.
+
+    Raises:
+        NothingPublishedError: there is nothing to compare with.
+    """
     target = copy.warehouse_path
     target.parent.mkdir(parents=True)
     if not settings.published_path.exists():
@@ -390,10 +397,10 @@ def _agreement(agreement: Agreement) -> Mapping[str, float]:
 def _quality_line(quality: Quality) -> str:
     after = f"precision {quality.after.precision:.4f}, recall {quality.after.recall:.4f}"
     if quality.before is None:
-        return f"The model alone on {quality.pairs} decided pairs: {after}."
+        return f"The model alone on {quality.size} decided pairs: {after}."
     before = f"{quality.before.precision:.4f} and {quality.before.recall:.4f}"
     unit = "records of the truth" if quality.source == "truth" else "labelled pairs"
-    return f"On {quality.pairs:,} {unit}: {after} (now {before})."
+    return f"On {quality.size:,} {unit}: {after} (now {before})."
 
 
 def _example(example: Example) -> str:

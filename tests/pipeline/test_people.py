@@ -64,10 +64,14 @@ def test_a_preview_of_a_stricter_model_splits_customers_and_leaves_the_home_as_i
     model |= {"version": "strict-1", "probability_two_random_records_match": 1e-12}
     path = tmp_path / "strict.json"
     path.write_text(json.dumps(model))
+    labels = tmp_path / "labels.csv"
+    (a, b), _ = _likely_strangers(loaded)
+    labels.write_text(f"left_record_id,right_record_id,is_match\n{a},{b},false\n")
     before = _state(loaded)
-    found = json.loads(
-        loaded.cdp("identity", "preview", "--model", str(path), "--json").stdout.splitlines()[-1]
-    )
+    text = loaded.cdp(
+        "identity", "preview", "--model", str(path), "--labels", str(labels), "--json"
+    ).stdout
+    found = json.loads(text)
     assert found["model"] == "strict-1"
     assert found["customers"]["split"] > 0
     assert any(
@@ -75,6 +79,8 @@ def test_a_preview_of_a_stricter_model_splits_customers_and_leaves_the_home_as_i
     )
     quality = found["quality"]["truth"]
     assert quality["after"]["recall"] < quality["before"]["recall"]
+    assert found["quality"]["labels"]["pairs"] == 1
+    assert found["quality"]["labels"]["after"]["precision"] == 1.0
     assert _state(loaded) == before
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,11 @@ from cdp_assets.identity.preview import (
     Quality,
     as_json,
     as_lines,
+    copy_warehouse,
     preview,
     read_labels,
 )
+from cdp_assets.local import claim_home
 from cdp_assets.resources.warehouse import NothingPublishedError
 from cdp_assets.settings import load_settings
 
@@ -81,3 +84,16 @@ def test_a_line_that_is_no_label_is_refused_by_its_number(tmp_path: Path, line: 
 def test_without_a_published_version_there_is_nothing_to_compare_with(tmp_path: Path):
     with pytest.raises(NothingPublishedError):
         preview(load_settings({"CDP_HOME": str(tmp_path)}))
+
+
+def test_while_another_process_works_the_published_version_is_looked_at(tmp_path: Path):
+    settings = load_settings({"CDP_HOME": str(tmp_path / "home")})
+    settings.warehouse_path.parent.mkdir(parents=True)
+    settings.warehouse_path.write_text("half written")
+    settings.published_path.write_text("whole")
+    busy, idle = (replace(settings, home=tmp_path / name) for name in ("busy", "idle"))
+    with claim_home(settings, "cdp run"):
+        assert copy_warehouse(settings, busy) == "published"
+    assert busy.warehouse_path.read_text() == "whole"
+    assert copy_warehouse(settings, idle) == "warehouse"
+    assert idle.warehouse_path.read_text() == "half written"
