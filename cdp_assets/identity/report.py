@@ -89,7 +89,7 @@ def evidence_lines(evidence: Evidence, values: Values) -> Iterator[str]:
         yield f"     {weight.bits:+7.2f}  {weight.field}: {weight.label}{rarity}"
     missing = ", ".join(weight.field for weight in evidence.weights if weight.is_missing)
     if missing:
-        yield f"              missing on a side: {missing}"
+        yield f"              say nothing: {missing}"
     veto = f", vetoed: {evidence.veto}" if evidence.veto else ""
     yield (
         f"     {evidence.match_weight:+7.2f}  match weight, "
