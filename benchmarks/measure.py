@@ -83,7 +83,11 @@ class Meter:
     @property
     def total(self) -> Cost:
         """All stages together."""
-        return sum_of(list(self.stages.values()))
+        return self.of(list(self.stages))
+
+    def of(self, names: Sequence[str]) -> Cost:
+        """These stages together."""
+        return sum_of([self.stages[name] for name in names])
 
 
 def sum_of(costs: Sequence[Cost]) -> Cost:
