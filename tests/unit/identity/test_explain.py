@@ -9,11 +9,12 @@ import pytest
 
 from cdp_assets.errors import PlatformError
 from cdp_assets.identity.console import explain_two, parse_moment, whose
-from cdp_assets.identity.evidence import evidence_of
+from cdp_assets.identity.evidence import doubtful_pair, evidence_of
 from cdp_assets.identity.explain import Step, explain, shortest_path, weakest
 from cdp_assets.identity.match_model import Comparison, Level, MatchModel, load_default
 from cdp_assets.identity.references import UnknownReferenceError, email_key, resolve
-from cdp_assets.identity.waterfall import as_markdown, as_svg, model_chart, waterfall
+from cdp_assets.identity.waterfall import as_svg, model_chart, waterfall
+from cdp_assets.plots import as_markdown
 from tests.unit.identity.published import DAY, Published
 
 ANN, BOB, CEM, DEE = "crm:contact:ann", "pos:party:bob", "web:login:cem", "web:device:dee"
@@ -397,6 +398,15 @@ def test_the_waterfall_names_fields_levels_and_bits_and_nothing_else():
     assert {"before any evidence", "last_name: different", "match weight"} <= texts
     assert {"-10.0", "-2.0", "-12.0"} <= {text.replace("−", "-") for text in texts if text}
     assert not any(record in str(texts) for record in (ANN, BOB))
+
+
+def test_the_example_for_a_chart_is_the_likeliest_pair_that_waits_for_a_person(published):
+    for record, weight in ((BOB, 3.0), (CEM, 4.0)):
+        published.add("review_queue", ANN, record, 0.9, weight, 1, 5.0)
+    published.settings()
+    found = doubtful_pair(DuckDBWarehouse(published.path, published.path, "1GB"), MODEL)
+    assert found is not None
+    assert (found.right_record_id, found.match_weight) == (CEM, 4.0)
 
 
 def test_the_chart_of_the_shipped_model_fits_into_metadata():
