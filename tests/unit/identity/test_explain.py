@@ -15,6 +15,7 @@ from cdp_assets.identity.match_model import Comparison, Level, MatchModel, load_
 from cdp_assets.identity.references import UnknownReferenceError, email_key, resolve
 from cdp_assets.identity.waterfall import as_svg, model_chart, waterfall
 from cdp_assets.plots import as_markdown
+from cdp_assets.resources.warehouse import DuckDBWarehouse
 from tests.unit.identity.published import DAY, Published
 
 ANN, BOB, CEM, DEE = "crm:contact:ann", "pos:party:bob", "web:login:cem", "web:device:dee"
