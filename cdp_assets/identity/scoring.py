@@ -33,11 +33,12 @@ LARGEST_SCORED_COMPONENT: Final = 300
 # that a chain of links connects are so far more often: what they agree and differ in counts for
 # that much more, in bits. Valid 0 (a pair that tells nothing speaks strongly against) to the
 # model's prior, about 20 (it says nothing). Measured on households and on FEBRL's typing errors.
-COMPONENT_BITS: Final = 5
+COMPONENT_BITS: Final = 0
 
-# What a veto makes of a pair's weight, in hundredths of a bit: enough against two records, and
-# the members of a group still outvote one record that somebody mistyped.
-VETO_WEIGHT: Final = -1000
+# What a veto adds to what speaks against a pair, in hundredths of a bit; what speaks for it counts
+# for nothing. Enough against two records, and the members of a group still outvote one record that
+# somebody mistyped.
+VETO_WEIGHT: Final = -2000
 
 # Bits beyond any real score; keeps sums within 64 bits.
 _UTMOST: Final = 1000
@@ -56,7 +57,7 @@ def evidence_of(scores: pa.Table, rows: IntArray) -> Evidence:
     return Evidence(
         left=rows[_numpy(scores["left"])],
         right=rows[_numpy(scores["right"])],
-        weight=np.where(is_vetoed, np.minimum(weight, VETO_WEIGHT), weight),
+        weight=np.where(is_vetoed, np.minimum(weight, 0) + VETO_WEIGHT, weight),
         is_vetoed=is_vetoed,
     )
 

@@ -16,7 +16,10 @@
         end then true
         when least(length({{ left }}), length({{ right }})) < 3 then false
         when {{ begins_or_ends(left, right) }} or {{ begins_or_ends(right, left) }} then true
-        when {{ sorted_letters(left) }} = {{ sorted_letters(right) }} then true
+        when
+            length({{ left }}) = length({{ right }})
+            and {{ sorted_letters(left) }} = {{ sorted_letters(right) }}
+            then true
         when substr({{ left }}, 1, 1) <> substr({{ right }}, 1, 1) then false
         -- Two consonants are too few: John and Jane have the same.
         else coalesce(
