@@ -44,9 +44,12 @@ PROGRESS_TABLES: Final = frozenset(
         "changed_records",
         "cluster_assignments",
         "customer_id_changes",
+        "match_affected",
+        "match_candidates",
         "source_changes",
         "touched_customers",
         "touched_identifiers",
+        "touched_keys",
     )
 )
 

@@ -18,7 +18,9 @@ from cdp_assets.identity.tables import (
     EVENTS,
     HISTORY,
     MAP,
+    MATCH_MODEL,
     REDIRECTS,
+    TERM_FREQUENCIES,
     TOUCHED,
 )
 from cdp_assets.naming import IDENTITY, WAREHOUSE_POOL, asset_key
@@ -37,6 +39,27 @@ class Promise:
 
 
 _PROMISES: Final = (
+    Promise(
+        MATCH_MODEL.name,
+        "one_model_is_in_use",
+        "One model, and no other, scores pairs.",
+        f"select abs(count(*) - 1) from {MATCH_MODEL.address}",
+    ),
+    Promise(
+        TERM_FREQUENCIES.name,
+        "a_value_has_one_frequency",
+        "No value of a field is listed twice, and every frequency is a share.",
+        f"""
+        select
+            (select count(*) from {TERM_FREQUENCIES.address})
+            - (
+                select count(*) from (
+                    select distinct field, value from {TERM_FREQUENCIES.address}
+                    where frequency > 0 and frequency <= 1
+                ) as listed
+            )
+        """,
+    ),
     Promise(
         DECISIONS.name,
         "decisions_name_known_records",
