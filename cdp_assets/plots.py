@@ -8,8 +8,12 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import dagster as dg
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def bar_chart(
@@ -38,6 +42,11 @@ def bar_chart(
     axes.set_ylabel(y_label, fontsize=8)
     axes.tick_params(labelsize=7)
     axes.spines[["top", "right"]].set_visible(False)
+    return as_markdown(figure, title)
+
+
+def as_markdown(figure: Figure, title: str) -> dg.MarkdownMetadataValue:
+    """A figure as an image that the Dagster UI shows in place."""
     image = io.BytesIO()
     figure.savefig(image, format="png", dpi=90)
     encoded = base64.b64encode(image.getvalue()).decode("ascii")

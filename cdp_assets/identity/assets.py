@@ -13,6 +13,7 @@ import numpy as np
 from cdp_assets.automation import DAILY_FRESHNESS, WHEN_UPSTREAM_CHANGES
 from cdp_assets.identity.apply import apply_assignments
 from cdp_assets.identity.decisions import keep_decisions
+from cdp_assets.identity.evidence import doubtful_pair
 from cdp_assets.identity.match_model import MatchModel
 from cdp_assets.identity.model_files import keep_model, use_model
 from cdp_assets.identity.resolve import HARD_CAP, SOFT_CAP, resolve
@@ -26,10 +27,10 @@ from cdp_assets.identity.tables import (
     TOUCHED,
     IdentityTable,
 )
-from cdp_assets.identity.waterfall import as_markdown, model_chart
+from cdp_assets.identity.waterfall import model_chart, waterfall
 from cdp_assets.naming import IDENTITY, TRAINED_MODEL, WAREHOUSE_POOL, asset_key
 from cdp_assets.partitions import SINGLE_RUN
-from cdp_assets.plots import bar_chart
+from cdp_assets.plots import as_markdown, bar_chart
 from cdp_assets.resources.object_store import ObjectStore
 from cdp_assets.resources.warehouse import Warehouse
 
@@ -43,6 +44,7 @@ _MODELS: Final = (
     "match_affected",
     "match_pairs",
     "match_settings",
+    "review_queue",
     "scored_pairs",
     "source_changes",
     "touched_identifiers",
@@ -55,7 +57,7 @@ def build_identity_assets(model: MatchModel) -> list[dg.AssetsDefinition]:
         identity_model,
         _match_model(model),
         identity_decisions,
-        cluster_assignments,
+        _cluster_assignments(model),
         customer_map,
     ]
 
@@ -171,18 +173,18 @@ def identity_decisions(
     return dg.MaterializeResult(metadata={"dagster/row_count": keep_decisions(warehouse, store)})
 
 
-@dg.multi_asset(
-    name=ASSIGNMENTS.name,
-    specs=[_spec(ASSIGNMENTS, deps=[*_MODELS, DECISIONS.name])],
-    backfill_policy=SINGLE_RUN,
-    pool=WAREHOUSE_POOL,
-)
-def cluster_assignments(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
-    """Cluster what has to be looked at, and write the candidate for the gate."""
-    resolution = resolve(warehouse)
-    sizes = resolution.cluster_sizes
-    return dg.MaterializeResult(
-        metadata={
+def _cluster_assignments(model: MatchModel) -> dg.AssetsDefinition:
+    @dg.multi_asset(
+        name=ASSIGNMENTS.name,
+        specs=[_spec(ASSIGNMENTS, deps=[*_MODELS, DECISIONS.name])],
+        backfill_policy=SINGLE_RUN,
+        pool=WAREHOUSE_POOL,
+    )
+    def cluster_assignments(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
+        """Cluster what has to be looked at, and write the candidate for the gate."""
+        resolution = resolve(warehouse)
+        sizes = resolution.cluster_sizes
+        metadata = {
             "dagster/row_count": len(resolution.assignments),
             "is_rebuild": resolution.is_rebuild,
             "clusters": len(sizes),
@@ -192,7 +194,12 @@ def cluster_assignments(warehouse: dg.ResourceParam[Warehouse]) -> dg.Materializ
             "links_refused": len(resolution.refused),
             "cluster_sizes": _sizes_chart(sizes),
         }
-    )
+        pair = doubtful_pair(warehouse, model)
+        if pair is not None:
+            metadata["a_pair_for_review"] = as_markdown(waterfall(pair), "A pair for review")
+        return dg.MaterializeResult(metadata=metadata)
+
+    return cluster_assignments
 
 
 @dg.multi_asset(

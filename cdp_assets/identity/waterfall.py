@@ -6,13 +6,10 @@ records: no chart can show one.
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final
-
-import dagster as dg
 
 from cdp_assets.identity.evidence import Evidence
 from cdp_assets.identity.match_model import MatchModel
@@ -90,14 +87,6 @@ def as_svg(figure: Figure) -> str:
         figure.savefig(image, format="svg", metadata=nothing)
     text = image.getvalue()
     return text[text.index("<svg") :]
-
-
-def as_markdown(figure: Figure, title: str) -> dg.MarkdownMetadataValue:
-    """The figure as metadata that the Dagster UI shows in place."""
-    image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=90)
-    encoded = base64.b64encode(image.getvalue()).decode("ascii")
-    return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{encoded})")
 
 
 def _finish(axes: Any, labels: Sequence[str], title: str) -> None:
