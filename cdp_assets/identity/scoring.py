@@ -32,13 +32,13 @@ LARGEST_SCORED_COMPONENT: Final = 300
 # A score compares two records of the whole population, which are one person once in a million. Two
 # that a chain of links connects are so far more often: what they agree and differ in counts for
 # that much more, in bits. Valid 0 (a pair that tells nothing speaks strongly against) to the
-# model's prior, about 20 (it says nothing). Measured on households and on FEBRL's typing errors.
-COMPONENT_BITS: Final = 0
+# model's prior, about 20 (it says nothing). Measured on the labelled sets.
+COMPONENT_BITS: Final = 3
 
-# What a veto adds to what speaks against a pair, in hundredths of a bit; what speaks for it counts
-# for nothing. Enough against two records, and the members of a group still outvote one record that
-# somebody mistyped.
-VETO_WEIGHT: Final = -2000
+# What a veto adds to what speaks against a pair, in hundredths of a bit; what speaks for the pair
+# counts for nothing. Two records are kept apart by it; one that somebody mistyped still joins a
+# group whose other records know it. Measured as above.
+VETO_WEIGHT: Final = -1000
 
 # Bits beyond any real score; keeps sums within 64 bits.
 _UTMOST: Final = 1000

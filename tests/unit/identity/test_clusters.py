@@ -64,3 +64,58 @@ def test_a_merge_names_the_record_and_the_rule_that_caused_it():
     world.links = {Link("A", "B", rule="same_phone")}
     row = world.resolve().changes.to_pylist()[0]
     assert (row["event"], row["record_id"], row["rule"]) == ("merge", "A", "same_phone")
+
+
+def test_a_record_that_fits_one_and_contradicts_the_rest_stays_out():
+    world = World(scores={"AB": 9.0, "AC": 9.0, "BC": 9.0, "CD": 8.0, "AD": -20.0, "BD": -20.0})
+    assert world.observe(*"ABCD", links=["A-B", "B-C", "C-D"]).groups() == ["ABC", "D"]
+    assert world.reasons() == ["weights_against"]
+
+
+def test_a_record_that_contradicts_one_and_fits_the_rest_comes_in():
+    world = World(scores={"AB": 9.0, "AC": 9.0, "BC": 9.0, "CD": 8.0, "BD": 8.0, "AD": -14.0})
+    assert world.observe(*"ABCD", links=["A-B", "B-C", "C-D"]).groups() == ["ABCD"]
+
+
+def test_scores_decide_where_both_sides_have_one_whatever_the_names():
+    world = World(scores={"AB": 15.0})
+    world.observe("A", name="margarete").observe("B", name="gretchen").observe(links=["A-B"])
+    assert world.groups() == ["AB"]
+
+
+def test_a_score_against_outweighs_the_rule_that_links_two():
+    world = World(scores={"AB": -8.0}).observe(*"AB", links=["A-B"])
+    assert world.groups() == ["A", "B"]
+
+
+def test_what_speaks_for_two_records_joins_none_that_no_link_ties():
+    world = World(scores={"AB": 15.0, "AC": -20.0, "BC": -20.0}).observe(*"ABC")
+    assert world.observe(links=["A-C", "B-C"]).groups() == ["A", "B", "C"]
+
+
+def test_a_unique_id_outweighs_scores_and_vetoes():
+    world = World(scores={"AB": -20.0}, vetoes={"AB"}).observe(*"AB")
+    world.links = {Link("A", "B", tier=1, rule="same_loyalty_id")}
+    assert world.run().groups() == ["AB"]
+
+
+def test_of_two_groups_the_better_fitting_gets_the_record_between():
+    world = World(scores={"AB": 9.0, "DE": 20.0, "BC": 6.0, "CD": 7.0, "AC": 2.0, "CE": 5.0})
+    world.scores |= dict.fromkeys(("AD", "AE", "BD", "BE"), -20.0)
+    world.observe(*"ABCDE", links=["A-B", "B-C", "C-D", "D-E"])
+    assert world.groups() == ["AB", "CDE"]
+
+
+def test_a_cluster_over_the_soft_cap_loses_its_weakest_records():
+    world = World(soft_cap=3).observe(*"ABCD")
+    world.links = {
+        Link("A", name, score=score) for name, score in zip("BCD", (0.9, 0.8, 0.95), strict=True)
+    }
+    assert world.run().groups() == ["ABD", "C"]
+    assert world.reasons() == ["over_soft_cap"]
+
+
+def test_unique_ids_may_exceed_the_soft_cap():
+    world = World(soft_cap=3).observe(*"ABCD")
+    world.links = {Link("A", name, tier=1) for name in "BCD"}
+    assert world.run().groups() == ["ABCD"]
