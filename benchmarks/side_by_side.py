@@ -17,10 +17,11 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import duckdb
 import numpy as np
+from splink import DuckDBAPI, Linker
 
 from benchmarks import households
 from benchmarks.labelled import Labelled, load, parse_mapping
@@ -28,8 +29,9 @@ from benchmarks.matching import MEMORY, MatchingHome
 from benchmarks.measure import Cost, Meter
 from cdp_assets.errors import PlatformError
 from cdp_assets.identity.evaluate import Evaluation, evaluate
-from cdp_assets.identity.match_model import Level, MatchModel
+from cdp_assets.identity.match_model import MatchModel
 from cdp_assets.identity.model_files import load_model
+from cdp_assets.identity.training import splink_settings
 
 _SEED: Final = 1
 _MATCHING: Final = ("identity models", "clusters", "customer map")
@@ -121,12 +123,14 @@ def run_splink(
     connection: duckdb.DuckDBPyConnection, model: MatchModel, file: Path, threshold: float
 ) -> str:
     """Predict and cluster; returns the name of the table of clusters."""
-    # Imported here: it takes a second, and nothing else needs it.
-    from splink import DuckDBAPI, Linker
-
     api = DuckDBAPI(connection)
-    people = connection.read_parquet(str(file))
-    linker = Linker(api.register(people), splink_settings(model))
+    settings = splink_settings(model) | {
+        "blocking_rules_to_generate_predictions": [
+            f"l.block_{place} = r.block_{place}" for place in range(len(model.blocking))
+        ],
+        "retain_intermediate_calculation_columns": False,
+    }
+    linker = Linker(api.register(connection.read_parquet(str(file))), settings)
     for column in model.tf_columns:
         known = f"select distinct {column}, tf_{column} from '{file}' where {column} is not null"
         linker.table_management.register_term_frequency_lookup(
@@ -137,45 +141,6 @@ def run_splink(
         pairs, threshold_match_probability=threshold
     )
     return clusters.physical_name
-
-
-def splink_settings(model: MatchModel) -> dict[str, Any]:
-    """The model as Splink takes it."""
-    return {
-        "link_type": "dedupe_only",
-        "unique_id_column_name": "record_id",
-        "probability_two_random_records_match": model.prior,
-        "blocking_rules_to_generate_predictions": [
-            {"blocking_rule": f"l.block_{place} = r.block_{place}", "sql_dialect": "duckdb"}
-            for place in range(len(model.blocking))
-        ],
-        "comparisons": [
-            {
-                "output_column_name": comparison.name,
-                "comparison_levels": [_splink_level(level) for level in comparison.levels],
-            }
-            for comparison in model.comparisons
-        ],
-        "retain_matching_columns": False,
-        "retain_intermediate_calculation_columns": False,
-    }
-
-
-def _splink_level(level: Level) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "sql_condition": "ELSE" if level.condition == "else" else level.condition,
-        "label_for_charts": level.label,
-    }
-    if level.is_null:
-        return {**found, "is_null_level": True}
-    found |= {"m_probability": level.m, "u_probability": level.u}
-    if level.tf_column:
-        found |= {
-            "tf_adjustment_column": level.tf_column,
-            "tf_adjustment_weight": level.tf_weight,
-            "tf_minimum_u_value": level.tf_minimum,
-        }
-    return found
 
 
 def report(ours: Side, theirs: Side) -> Iterator[str]:
