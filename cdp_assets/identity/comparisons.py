@@ -76,7 +76,10 @@ def _in_household(
             f"household_{comparison.name}",
             (
                 together,
-                *(replace(level, u=u, tf_column=None) for level, u in zip(levels, us, strict=True)),
+                *(
+                    replace(level, u=u, tf_column=None, tf_minimum=0.0)
+                    for level, u in zip(levels, us, strict=True)
+                ),
             ),
         ),
     )
