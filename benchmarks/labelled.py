@@ -9,6 +9,7 @@ Not here: running the platform (`matching.py`); and the truth goes nowhere near 
 from __future__ import annotations
 
 import csv
+import gzip
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +54,8 @@ _NOTHING: Final = ("", "nan", "NaN", "<NA>", "NaT", "\\N")
 _NO_VALUE: Final = (*_NOTHING, "None", "null", "NULL", "N/A")
 _NAMES: Final = ("first_name", "last_name")
 # Spreadsheets and data frames turn whole numbers with gaps into decimals.
-_NUMBERS: Final = ("dob", "phone", "postcode", "national_id", "loyalty_id")
+_TRUTH: Final = "--truth"
+_NUMBERS: Final = (_TRUTH, "dob", "phone", "postcode", "national_id", "loyalty_id")
 
 
 class LabelledFileError(PlatformError):
@@ -135,7 +137,7 @@ def load(labelled: Labelled, connection: duckdb.DuckDBPyConnection) -> int:
 def _stack(labelled: Labelled, connection: duckdb.DuckDBPyConnection) -> None:
     """Table `people`: number, truth, and the mapped fields as tidy text."""
     columns = {path: _open(connection, path, place) for place, path in enumerate(labelled.files)}
-    wanted = {"--truth": labelled.truth, **labelled.mapping}
+    wanted = {_TRUTH: labelled.truth, **labelled.mapping}
     known = {name for names in columns.values() for name in names}
     parts = {field: _parts(column, known) for field, column in wanted.items()}
     for field, found in parts.items():
@@ -155,8 +157,8 @@ def _stack(labelled: Labelled, connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(
         f"""
         create table people as
-        select row_number() over (order by file, place) as number, "--truth" as truth,
-            * exclude ("--truth", file, place)
+        select row_number() over (order by file, place) as number, "{_TRUTH}" as truth,
+            * exclude ("{_TRUTH}", file, place)
         from ({" union all ".join(selects)})
         """
     )
@@ -202,9 +204,10 @@ def _header(path: Path) -> list[str]:
 
 
 def _first_line(path: Path) -> str:
+    reader = gzip.open if path.suffix == ".gz" else open
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            return file.readline()
+        with reader(path, "rt", encoding="utf-8-sig") as file:
+            return str(file.readline())
     except UnicodeDecodeError as error:
         raise LabelledFileError(f"{path.name} is no UTF-8 text.") from error
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,9 +93,12 @@ class MatchingHome:
         self.raw = self.folder / "lake" / _RAW
 
     @contextmanager
-    def connect(self):
+    def connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection of little memory, to no file, to make contacts in."""
-        with duckdb.connect(config={"memory_limit": self.memory}) as connection:
+        spill = str(self.folder / "spill")
+        with duckdb.connect(
+            config={"memory_limit": self.memory, "temp_directory": spill}
+        ) as connection:
             connection.execute("set TimeZone = 'UTC'")
             yield connection
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,17 @@ def test_several_files_are_stacked_by_the_names_of_their_columns(write, tmp_path
     rows = read(first, tmp_path / "second.parquet", mapping="first_name=name,city=city")
     found = [(row["contact_id"], row["first_name"], row["mailing_city"]) for row in rows]
     assert found == [("1", "Ann", "Rome"), ("2", "Bob", None)]
+
+
+def test_a_compressed_file_reads_like_one_that_is_not(tmp_path):
+    with gzip.open(tmp_path / "people.csv.gz", "wt") as file:
+        file.write("who,name\n1,Ann\n")
+    assert column("first_name", tmp_path / "people.csv.gz", mapping="first_name=name") == ["Ann"]
+
+
+def test_a_date_may_come_in_three_columns(write):
+    file = write("who,d,m,y\n1,12,3,1980\n2,12.0,3.0,1980.0\n3,12,,1980\n")
+    assert column("birth_date", file, mapping="dob=y+m+d") == ["1980-03-12", "1980-03-12", None]
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
