@@ -85,6 +85,19 @@ def test_a_preview_of_a_stricter_model_splits_customers_and_leaves_the_home_as_i
 
 
 @pytest.mark.slow
+def test_a_trained_model_is_kept_and_used_by_nobody_until_it_is_chosen(
+    loaded: Home, tmp_path: Path
+):
+    shutil.copytree(loaded.path, tmp_path / "home")
+    home = Home(tmp_path / "home")
+    text = home.cdp("identity", "train").stdout
+    version = re.findall(r"^Model (\S+) is kept in the lake", text, re.MULTILINE)[0]
+    assert (home.path / "lake" / "models" / "identity" / f"{version}.json").is_file()
+    assert "Applying" not in home.cdp("run").stdout
+    assert home.hashes() == loaded.hashes()
+
+
+@pytest.mark.slow
 def test_answers_to_the_review_queue_take_effect_with_the_next_run(loaded: Home, tmp_path: Path):
     shutil.copytree(loaded.path, tmp_path / "home")
     home = Home(tmp_path / "home")
@@ -95,7 +108,6 @@ def test_answers_to_the_review_queue_take_effect_with_the_next_run(loaded: Home,
     assert "Applying 2 new decisions" in text
     assert "are one customer" in home.cdp("explain", a, b).stdout
     assert "kim decided on" in home.cdp("explain", c, d).stdout
-    assert "Applying" not in home.cdp("run").stdout
 
 
 def _likely_strangers(home: Home) -> list[tuple[str, str]]:
