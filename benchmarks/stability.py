@@ -107,40 +107,38 @@ class Town:
         self._make_town(self._records + round(self._records * _SHARE))
         home = MatchingHome(self._folder / "home", model=self._model)
         base = f"contact_number <= {self._records}"
+        more = f"not ({base})"
         some = f"{base} and hash(contact_id) % {round(1 / _SHARE)} = 0"
 
         self._deliver(home, base)
         home.prepare()
         yield self._step("built for the first time", 0, home, [_run])
         yield self._step("run again, nothing new", 0, home, [_run])
-        self._deliver(home, base)
-        yield self._step("the same file delivered again", 0, home, [_run])
-        yield self._step("rebuilt in place", 0, home, [_rebuild])
-        yield from self._elsewhere(base, some)
-        home.prepare()
-        self._deliver(home, f"not ({base})", month=2)
+        self._deliver(home, more, month=2)
         yield self._step("1 % more records", 0.001, home, [_run])
         self._deliver(home, some, month=3, is_deleted=True)
-        restore = [
-            _run,
-            lambda home: self._deliver(home, some, month=4),
-            _run,
-        ]
+        restore = [_run, lambda home: self._deliver(home, some, month=4), _run]
         yield self._step("1 % deleted at the source, then restored", 0, home, restore)
+        self._deliver(home, base)
+        yield self._step("the first file delivered again", 0, home, [_run])
+        yield self._step("rebuilt in place", 0, home, [_rebuild])
+        yield from self._elsewhere(base, more, some)
 
-    def _elsewhere(self, base: str, some: str) -> Iterator[Step]:
+    def _elsewhere(self, base: str, more: str, some: str) -> Iterator[Step]:
         """Steps in a second home, which must give the ids of the first."""
         home = MatchingHome(self._folder / "other", model=self._model)
         self._deliver(home, base)
+        self._deliver(home, more, month=2)
         home.prepare()
         yield self._step("built in another home", 0, home, [_run])
         steps = [
             lambda home: self._replace(home, f"{base} and not ({some})"),
             _rebuild,
             lambda home: self._replace(home, base),
+            lambda home: self._deliver(home, more, month=2),
             _rebuild,
         ]
-        yield self._step("1 % taken out of the raw files and put back", 0, home, steps)
+        yield self._step("1 % and more taken out of the files, put back", 0, home, steps)
 
     def _step(
         self,
