@@ -48,6 +48,7 @@ class Evidence:
         weights: one per comparison, in the order of the model.
         match_weight: the prior and all of the weights.
         veto: why these two must not be joined whatever the weight, or None.
+        is_doubtful: the model leaves such a pair to people whatever the weight.
     """
 
     left_record_id: str
@@ -56,6 +57,7 @@ class Evidence:
     weights: tuple[FieldWeight, ...]
     match_weight: float
     veto: str | None
+    is_doubtful: bool = False
 
     @property
     def probability(self) -> float:
@@ -119,6 +121,7 @@ def evidence_of(row: Mapping[str, Any], model: MatchModel | None) -> Evidence:
         weights=weights,
         match_weight=row["match_weight"],
         veto=row.get("veto"),
+        is_doubtful=row.get("is_doubtful") or False,
     )
 
 

@@ -540,15 +540,13 @@ def _by_the_model(connection: duckdb.DuckDBPyConnection, best: Evidence) -> list
     if stored is None:
         return [Obstacle(*_never_compared(connection, says, pair), pair)]
     if stored[0] == "review":
-        auto = f"{float(limits['auto_probability']):.2%}"
-        return [
-            Obstacle(
-                "in_review",
-                f"{says}, less than the {auto} that link by themselves: it waits for a person "
-                "(cdp review).",
-                pair,
-            )
-        ]
+        auto = float(limits["auto_probability"])
+        why = (
+            f"less than the {auto:.2%} that link by themselves"
+            if best.probability < auto
+            else "but too few things agree for the model to be sure"
+        )
+        return [Obstacle("in_review", f"{says}, {why}: it waits for a person (cdp review).", pair)]
     return [Obstacle("enough_alone", f"{says}, which alone would link them.", pair)]
 
 

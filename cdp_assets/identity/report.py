@@ -91,9 +91,10 @@ def evidence_lines(evidence: Evidence, values: Values) -> Iterator[str]:
     if missing:
         yield f"              say nothing: {missing}"
     veto = f", vetoed: {evidence.veto}" if evidence.veto else ""
+    doubt = ", and too little for the model to be sure of" if evidence.is_doubtful else ""
     yield (
         f"     {evidence.match_weight:+7.2f}  match weight, "
-        f"a probability of {evidence.probability:.4%}{veto}"
+        f"a probability of {evidence.probability:.4%}{veto or doubt}"
     )
     for record in (evidence.left_record_id, evidence.right_record_id):
         if record in values:

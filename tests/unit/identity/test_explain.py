@@ -311,6 +311,13 @@ def test_a_pair_in_the_band_between_waits_for_a_person(published):
     assert "waits for a person" in obstacles(published, ANN, BOB)["in_review"]
 
 
+def test_a_likely_pair_that_the_model_doubts_waits_for_a_person_too(published):
+    two_customers(published)
+    published.compare(ANN, BOB, 1, 5.0, 9.0)
+    published.add("match_pairs", ANN, BOB, "review")
+    assert "too few things agree" in obstacles(published, ANN, BOB)["in_review"]
+
+
 def test_a_likely_pair_that_no_block_holds_was_never_compared(published):
     two_customers(published)
     published.compare(ANN, BOB, 1, 5.0, 9.0)
