@@ -86,23 +86,23 @@ def whose(settings: Settings, reference: str, as_of: str | None) -> list[str]:
 
 def queue_lines(settings: Settings, limit: int, *, show_values: bool = False) -> Iterator[str]:
     """The review queue, the most probable pair first, with its weights."""
-    queue, values = _queue(settings, limit, show_values=show_values)
+    queue, values = _queue(settings, show_values=show_values)
     if not queue:
         yield "Nothing waits for an answer."
-    for item in queue:
+    for item in queue[:limit]:
         yield f"{item.left_record_id} {item.right_record_id}"
         yield from evidence_lines(item, values)
         yield ""
     if queue:
         yield (
-            "Answer with `cdp review answer LEFT RIGHT yes|no --by WHO`, or many at once with "
-            "`cdp review export FILE`."
+            f"{len(queue):,} pairs wait. Answer with `cdp review answer LEFT RIGHT yes|no --by WHO`, "
+            "or many at once with `cdp review export FILE`."
         )
 
 
 def export_queue(settings: Settings, path: Path, *, show_values: bool = False) -> str:
     """Write the whole queue to a CSV file for people to fill in."""
-    queue, values = _queue(settings, None, show_values=show_values)
+    queue, values = _queue(settings, show_values=show_values)
     with path.open("w", encoding="utf-8", newline="") as handle:
         write_queue(queue, values, handle)
     return (
@@ -212,14 +212,12 @@ def parse_moment(text: str) -> datetime:
     return at.astimezone(UTC).replace(tzinfo=None) if at.tzinfo else at
 
 
-def _queue(
-    settings: Settings, limit: int | None, *, show_values: bool
-) -> tuple[list[Evidence], Values]:
+def _queue(settings: Settings, *, show_values: bool) -> tuple[list[Evidence], Values]:
     with build_warehouse(settings).read_published() as connection:
         if not has_table(connection, "review_queue"):
             raise PlatformError("What is published has no review queue yet: run `cdp run`.")
         waiting = read_decisions(build_object_store(settings))
-        queue = read_queue(connection, model_in_use(connection, settings), waiting, limit)
+        queue = read_queue(connection, model_in_use(connection, settings), waiting)
         records = {item.left_record_id for item in queue}
         records |= {item.right_record_id for item in queue}
         values: Values = read_values(connection, records) if show_values and records else {}

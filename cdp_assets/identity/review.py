@@ -58,12 +58,9 @@ class Answer:
 
 
 def read_queue(
-    connection: duckdb.DuckDBPyConnection,
-    model: MatchModel | None,
-    waiting: pa.Table,
-    limit: int | None = None,
+    connection: duckdb.DuckDBPyConnection, model: MatchModel | None, waiting: pa.Table
 ) -> list[Evidence]:
-    """The pairs that wait for a person, the most probable first.
+    """The pairs that wait for a person, the most probable first, those the model doubts last.
 
     Left out are pairs that are one customer by other links, and pairs that somebody decided
     about, be it published or not.
@@ -72,7 +69,6 @@ def read_queue(
         connection: a version of the warehouse; only read.
         model: the one it scored with; without it levels go by number.
         waiting: decisions of the lake, as `decisions.read_decisions` gives them.
-        limit: of pairs; None for all.
     """
     cursor = connection.execute(
         f"""
@@ -80,15 +76,16 @@ def read_queue(
             select left_record_id, right_record_id from ({CURRENT_DECISIONS}) as published
             where decision <> 'withdrawn'
         )
-        select queue.*
+        select queue.*, queue.match_probability >= settings.auto_probability as is_doubtful
         from identity.review_queue as queue
+        cross join identity.match_settings as settings
         left join identity.customer_map as a on queue.left_record_id = a.record_id
         left join identity.customer_map as b on queue.right_record_id = b.record_id
         anti join decisions
             on queue.left_record_id = decisions.left_record_id
             and queue.right_record_id = decisions.right_record_id
         where a.customer_id is distinct from b.customer_id
-        order by match_weight desc, queue.left_record_id, queue.right_record_id
+        order by is_doubtful, match_weight desc, queue.left_record_id, queue.right_record_id
         """
     )
     decided = _decided(waiting)
@@ -97,7 +94,7 @@ def read_queue(
         for row in rows_of(cursor)
         if (row["left_record_id"], row["right_record_id"]) not in decided
     ]
-    return [evidence_of({**row, "veto": None}, model) for row in rows[:limit]]
+    return [evidence_of({**row, "veto": None}, model) for row in rows]
 
 
 def read_values(

@@ -62,6 +62,14 @@ def test_the_queue_holds_pairs_of_different_customers_the_likeliest_first(publis
     assert pairs_waiting(published.settings()) == [f"{ANN} {CEM}", f"{ANN} {BOB}"]
 
 
+def test_pairs_that_the_model_doubts_come_after_the_others(published):
+    published.customer("c_" + "4" * 20, "pos:party:eve")
+    published.add("review_queue", ANN, "pos:party:eve", 0.999, 9.0, 1, 3.0)
+    settings = published.settings()
+    assert pairs_waiting(settings)[-1] == f"{ANN} pos:party:eve"
+    assert any("3 pairs wait" in line for line in queue_lines(settings, 1))
+
+
 def test_a_pair_shows_its_weights_and_values_only_when_asked_for(published):
     published.add("match_records", ANN, True, "ann", *[None] * 11)
     settings = published.settings()
