@@ -6,13 +6,18 @@ here: an ordinary run is rendered, on an empty one. sqlfluff imports this folder
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from jinja2 import pass_context
 from jinja2.runtime import Context
+
+_MODEL = Path(__file__).resolve().parents[2] / "cdp_assets" / "identity" / "models" / "default.json"
 
 
 class _Adapter:
@@ -24,9 +29,22 @@ class _Adapter:
 adapter = _Adapter()
 dbt = SimpleNamespace(is_incremental=lambda: True)
 execute = True
+fromjson = json.loads
+graph = SimpleNamespace(nodes={})
+local_md5 = hash
+modules = SimpleNamespace(re=re)
 flags = SimpleNamespace(INTROSPECT=True, FULL_REFRESH=False)
 model = SimpleNamespace(columns=["_load_id"])
 run_started_at = datetime(2025, 1, 1, tzinfo=UTC)
+
+
+def env_var(name: str, default: str = "") -> str:
+    """The variables of settings.py; of the identity models, the one that ships."""
+    if name != "CDP_MATCH_MODEL":
+        return default
+    model = json.loads(_MODEL.read_bytes())
+    used = {level.get("tf_column") for item in model["comparisons"] for level in item["levels"]}
+    return json.dumps({**model, "tf_columns": sorted(used - {None})})
 
 
 def run_query(sql: str) -> list[list[int]]:

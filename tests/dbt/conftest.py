@@ -129,10 +129,8 @@ class Platform:
         export_match_model(model.compact_json())
         with self.connect() as connection:
             connection.execute(f"delete from {TERM_FREQUENCIES.address}")
-            connection.executemany(
-                f"insert into {TERM_FREQUENCIES.address} values (?, ?, ?)",
-                model.term_frequency_rows(),
-            )
+            for row in model.term_frequency_rows():
+                connection.execute(f"insert into {TERM_FREQUENCIES.address} values (?, ?, ?)", row)
 
     def clean(self, *entities: str, full_refresh: bool = False) -> None:
         """Run these cleansed models, or the whole layer."""

@@ -277,11 +277,17 @@ BATCHES: list[list[tuple[str, str, list[Row]]]] = [
 # What says how far a run got, or what it looked at, is not a result.
 PROGRESS = {
     "applied_loads",
+    "applied_rules",
     "changed_records",
     "cluster_assignments",
     "customer_id_changes",
+    "match_affected",
+    "match_candidates",
+    "pairs_to_score",
+    "scored_pairs",
     "source_changes",
     "touched_identifiers",
+    "touched_keys",
 }
 HISTORY = {
     "customer_id_events",

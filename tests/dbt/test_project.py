@@ -14,6 +14,7 @@ from dbt.contracts.graph.manifest import Manifest
 from dbt.contracts.graph.nodes import ModelNode
 from sqlglot import exp
 
+from cdp_assets.identity.match_model import load_default
 from cdp_assets.settings import DBT_PROJECT_DIR
 from cdp_assets.sources.tables import raw_schema
 
@@ -27,10 +28,10 @@ OWN_MACROS = [
 ]
 # Spelt differently by the engines, or known to one of them only.
 ENGINE_WORDS = re.compile(
-    r"\b(arg_m(?:ax|in)|array_\w+|date_format|date_trunc|epoch\w*|from_unixtime|json_\w+"
-    r"|levenshtein\w*|list_\w+|m(?:ax|in)_by|md5|nfc_normalize|normalize|regexp_\w+|sha256|slice"
-    r"|strftime|strip_accents|strptime|struct_\w+|to_hex|to_unixtime|to_utf8|unnest|qualify"
-    r"|exclude)\s*\(|::|\bgroup by all\b"
+    r"\b(arg_m(?:ax|in)|array_\w+|date_format|date_trunc|epoch\w*|exclude|from_big_endian_64"
+    r"|from_unixtime|hash|json_\w+|levenshtein\w*|list_\w+|m(?:ax|in)_by|md5|nfc_normalize"
+    r"|normalize|qualify|regexp_\w+|sha256|slice|strftime|strip_accents|strptime|struct_\w+"
+    r"|to_hex|to_unixtime|to_utf8|unnest|xxhash64)\s*\(|::|\bgroup by all\b"
 )
 ENGINE_MACROS = {
     name
@@ -38,7 +39,7 @@ ENGINE_MACROS = {
     for name in re.findall(r"macro (\w+)\(", path.read_text())
 }
 # What sqlglot has no class for and Trino knows.
-TRINO_FUNCTIONS = {"normalize", "to_utf8"}
+TRINO_FUNCTIONS = {"from_big_endian_64", "normalize", "to_utf8", "xxhash64"}
 
 
 def project_models(manifest: Manifest, layer: str) -> dict[str, Any]:
@@ -61,7 +62,7 @@ def test_what_engines_spell_differently_stands_in_macros_engine_alone(path: Path
     assert found - ENGINE_MACROS == set()
 
 
-def test_sources_are_read_in_cleansed_and_what_python_hands_over_in_profile(
+def test_sources_are_read_in_cleansed_and_else_only_what_python_hands_over(
     manifest: Manifest,
 ) -> None:
     read: dict[str, set[str]] = {}
@@ -71,7 +72,10 @@ def test_sources_are_read_in_cleansed_and_what_python_hands_over_in_profile(
             read.setdefault(str(node.config.schema), set()).update(names)
     read = {layer: names for layer, names in read.items() if names}
     assert read.pop("cleansed") == {f"sources.raw_{entity}" for entity in CONTRACTS}
-    assert read == {"profile": {"identity.customer_map", "identity.touched_customers"}}
+    assert read == {
+        "identity": {"identity.match_term_frequencies"},
+        "profile": {"identity.customer_map", "identity.touched_customers"},
+    }
 
 
 @pytest.mark.parametrize("entity", CONTRACTS)
@@ -110,29 +114,39 @@ def test_a_cleansed_table_keeps_every_contract_column_with_its_class_of_personal
 def athena_sql(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Compiled SQL of every model for Athena, made without network, credentials or cache."""
     target = tmp_path_factory.mktemp("aws")
-    done = subprocess.run(
-        [
-            "env",
-            "AWS_ACCESS_KEY_ID=none",
-            "AWS_SECRET_ACCESS_KEY=none",
-            "CDP_LAKE_URL=s3://bucket/tenant",
-            "CDP_TENANT=acme",
-            f"DBT_TARGET_PATH={target}",
-            f"DBT_LOG_PATH={target / 'logs'}",
-            str(Path(sys.executable).parent / "dbt"),
-            *["compile", "--target", "aws", "--no-introspect", "--no-populate-cache"],
-            *["--project-dir", str(DBT_PROJECT_DIR), "--profiles-dir", str(DBT_PROJECT_DIR)],
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = dbt_compile("aws", target, CDP_MATCH_MODEL=load_default().compact_json())
     assert done.returncode == 0, done.stdout
     return {
         path.stem: path.read_text()
         for path in target.glob("compiled/cdp/models/**/*.sql")
         if path.parent.suffix != ".yml"
     }
+
+
+def dbt_compile(
+    name: str, folder: Path, *arguments: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Compile for the target of that name, in a process of its own."""
+    variables = {
+        "AWS_ACCESS_KEY_ID": "none",
+        "AWS_SECRET_ACCESS_KEY": "none",
+        "CDP_LAKE_URL": "s3://bucket/tenant",
+        "CDP_TENANT": "acme",
+        "DBT_TARGET_PATH": str(folder),
+        "DBT_LOG_PATH": str(folder / "logs"),
+        **environment,
+    }
+    return subprocess.run(
+        [
+            *["env", "-u", "CDP_MATCH_MODEL", *(f"{key}={variables[key]}" for key in variables)],
+            str(Path(sys.executable).parent / "dbt"),
+            *["compile", "--target", name, "--no-introspect", "--no-populate-cache", *arguments],
+            *["--project-dir", str(DBT_PROJECT_DIR), "--profiles-dir", str(DBT_PROJECT_DIR)],
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def test_every_model_compiles_for_athena_without_a_network(athena_sql: dict[str, str]) -> None:
@@ -147,6 +161,14 @@ def test_the_athena_sql_is_trino_and_calls_no_function_of_another_engine(
             assert statement is not None, name
             called = {function.name.lower() for function in statement.find_all(exp.Anonymous)}
             assert called <= TRINO_FUNCTIONS, name
+        # sqlglot takes DuckDB's word for Trino's.
+        assert not re.search(r"\blevenshtein\(", sql), name
+
+
+def test_without_an_identity_model_dbt_says_what_to_do(tmp_path: Path) -> None:
+    done = dbt_compile("local", tmp_path, "--select", "match_pairs")
+    assert done.returncode != 0
+    assert "CDP_MATCH_MODEL is not set" in done.stdout
 
 
 def test_a_tenant_on_athena_has_databases_of_its_own(athena_sql: dict[str, str]) -> None:
