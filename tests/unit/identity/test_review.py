@@ -40,10 +40,11 @@ def pairs_waiting(settings: Settings) -> list[str]:
 
 
 def decided(settings: Settings) -> list[dict[str, str]]:
-    """What lies in the lake, oldest file first."""
+    """What lies in the lake, the oldest first."""
     store = build_object_store(settings)
-    keys = sorted(info.key for info in store.list("decisions/"))
-    return [row for key in keys for row in csv.DictReader(store.read(key).decode().splitlines())]
+    files = [store.read(info.key).decode() for info in store.list("decisions/")]
+    rows = [row for text in files for row in csv.DictReader(text.splitlines())]
+    return sorted(rows, key=lambda row: row["decided_at"])
 
 
 def fill_in(path: Path, answers: dict[str, str]) -> None:
