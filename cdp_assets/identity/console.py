@@ -95,8 +95,8 @@ def queue_lines(settings: Settings, limit: int, *, show_values: bool = False) ->
         yield ""
     if queue:
         yield (
-            f"{len(queue):,} pairs wait. Answer with `cdp review answer LEFT RIGHT yes|no --by WHO`,"
-            " or many at once with `cdp review export FILE`."
+            f"{len(queue):,} pairs wait. Answer with `cdp review answer LEFT RIGHT yes|no --by WHO`"
+            ", or many at once with `cdp review export FILE`."
         )
 
 
