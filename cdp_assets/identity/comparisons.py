@@ -204,23 +204,30 @@ _GENDER: Final = Comparison(
     ),
 )
 
+# What stands before the @, and whether it is more than the name, which the names have said already.
+_MAILBOX_L: Final = "split_part(email_l, '@', 1)"
+_SAME_MAILBOX: Final = f"{_MAILBOX_L} = split_part(email_r, '@', 1)"
+_TELLING: Final = (
+    f"length({_MAILBOX_L}) > 4 and length({_MAILBOX_L})"
+    " > 1 + length(coalesce(first_name_l, first_name_r, ''))"
+    " + length(coalesce(last_name_l, last_name_r, ''))"
+)
+
 _ANY_EMAIL: Final = Comparison(
     "email",
     (
-        Level("missing", _missing("email"), is_null=True),
-        Level("same", _same("email"), 0.6, 2e-6),
         Level(
-            "same mailbox name",
-            "split_part(email_l, '@', 1) = split_part(email_r, '@', 1)"
-            " and length(split_part(email_l, '@', 1)) >= 5",
-            0.04,
-            5e-6,
+            "missing",
+            f"{_missing('email')} or ({_SAME_MAILBOX} and email_l <> email_r and not ({_TELLING}))",
+            is_null=True,
         ),
-        Level("one or two edits", _edits("email", 2, 10), 0.06, 2e-6),
-        Level("different", ELSE, 0.3, 0.9999),
+        Level("same", _same("email"), 0.6, 2e-6),
+        Level("few edits", f"{_edits('email', 2, 10)} or {_edits('email', 3, 16)}", 0.06, 2e-6),
+        Level("same mailbox elsewhere", _SAME_MAILBOX, 0.02, 1e-6),
+        Level("different", ELSE, 0.32, 0.9999),
     ),
 )
-_EMAIL, _HOUSEHOLD_EMAIL = _in_household(_ANY_EMAIL, (0.1, 0.005, 0.002, 0.89), _SAME_HOME)
+_EMAIL, _HOUSEHOLD_EMAIL = _in_household(_ANY_EMAIL, (0.1, 0.002, 0.001, 0.9), _SAME_HOME)
 
 _ADDRESS: Final = ("street", "city", "postcode", "state")
 
@@ -234,8 +241,14 @@ _CONTACT: Final = Comparison(
         Level("similar address", _SIMILAR_ADDRESS, 0.1, 3e-6),
         Level("phone but for one digit", _edits("phone", 1, 8), 0.02, 2e-6),
         Level("same street", _same("street"), 0.02, 1e-5),
-        Level("same city and postcode", f"{_same('postcode')} and {_same('city')}", 0.05, 0.001),
-        Level("same postcode", _same("postcode"), 0.02, 0.0005),
+        # Namesakes in one town live in different streets.
+        Level(
+            "another street of the same place",
+            f"street_l <> street_r and {_SAME_PLACE}",
+            0.03,
+            0.02,
+        ),
+        Level("same postcode", _same("postcode"), 0.04, 0.001),
         Level("same city", _same("city"), 0.04, 0.02, tf_column="city", tf_minimum=1e-3),
         Level("similar city", _edits("city", 2, 5), 0.02, 0.001),
         Level("same state", _same("state"), 0.03, 0.1),
@@ -254,7 +267,7 @@ _ANY_NATIONAL_ID: Final = Comparison(
 )
 # Relatives borrow each other's: tax forms are full of it.
 _NATIONAL_ID, _HOUSEHOLD_NATIONAL_ID = _in_household(
-    _ANY_NATIONAL_ID, (0.005, 0.001, 0.994), _SAME_CONTACT
+    _ANY_NATIONAL_ID, (0.002, 0.001, 0.997), _SAME_CONTACT
 )
 
 _LOYALTY_ID: Final = Comparison(
@@ -322,8 +335,6 @@ BLOCKING: Final = (
 _ID_AGREES: Final = "(gamma_national_id >= 1 or gamma_household_national_id >= 1)"
 _ID_DIFFERS: Final = "(gamma_national_id = 0 or gamma_household_national_id = 0)"
 _GENERATION: Final = "(gamma_birth_date = 0 or gamma_household_birth_date = 0)"
-_BIRTH_DATE_DIFFERS: Final = "(gamma_birth_date in (0, 1) or gamma_household_birth_date in (0, 1))"
-
 # What no sum of small agreements outweighs; the rest is for the weights to say.
 VETOES: Final = (
     # Father and son of one name.
@@ -332,5 +343,29 @@ VETOES: Final = (
         "conflicting_names_and_birth_dates",
         f"gamma_first_name = 0 and {_GENERATION} and not {_ID_AGREES}",
     ),
-    Veto("conflicting_ids_and_birth_dates", f"{_ID_DIFFERS} and {_BIRTH_DATE_DIFFERS}"),
+    Veto("conflicting_ids_and_birth_dates", f"{_ID_DIFFERS} and {_GENERATION}"),
+)
+
+# --- Doubts ---------------------------------------------------------------------------------------
+
+# First and last names go together (a Vijay is a Sharma more often than a Smith), so two equal names
+# weigh less than their sum, and how much less no sample tells of rare ones: a third thing must agree.
+DOUBTS: Final = (
+    Veto(
+        "names_alone",
+        " and ".join(
+            f"gamma_{name} < 1"
+            for name in (
+                "birth_date",
+                "household_birth_date",
+                "email",
+                "household_email",
+                "national_id",
+                "household_national_id",
+                "loyalty_id",
+            )
+        )
+        # The same state is no third thing.
+        + " and gamma_contact < 2",
+    ),
 )

@@ -43,6 +43,7 @@ MATCH_COLUMNS: Final = (
     "first_name_sound",
     "first_name_letters",
     "last_name_sound",
+    "full_name",
 )
 # Both engines have them and agree on them; the macro spells levenshtein for Athena. Not least and
 # greatest: the engines differ where an argument is NULL.
@@ -125,10 +126,10 @@ class BlockingRule:
 
 @dataclass(frozen=True)
 class Veto:
-    """A contradiction that no evidence outweighs.
+    """A finding that no weight outweighs.
 
     Attributes:
-        reason: the name under which refused pairs are reported.
+        reason: the name under which it is reported.
         condition: SQL over `gamma_<comparison>`.
     """
 
@@ -159,6 +160,7 @@ class MatchModel:
         comparisons: in the order in which they are shown.
         blocking: which pairs are compared at all.
         vetoes: which of them are refused, whatever their weight.
+        doubts: which of them are left to people, whatever their weight.
         term_frequencies: by column.
         trained_at: ISO time, None for one that was not trained.
         report: how it was trained; free form.
@@ -170,6 +172,7 @@ class MatchModel:
     blocking: tuple[BlockingRule, ...]
     vetoes: tuple[Veto, ...]
     term_frequencies: Mapping[str, TermFrequencies]
+    doubts: tuple[Veto, ...] = ()
     trained_at: str | None = None
     report: Mapping[str, Any] = field(default_factory=dict)
 
@@ -248,6 +251,7 @@ def _to_json(model: MatchModel) -> dict[str, Any]:
             for rule in model.blocking
         ],
         "vetoes": [{"reason": veto.reason, "condition": veto.condition} for veto in model.vetoes],
+        "doubts": [{"reason": veto.reason, "condition": veto.condition} for veto in model.doubts],
         "term_frequencies": {
             column: {"default": item.default, "values": dict(item.values)}
             for column, item in model.term_frequencies.items()
@@ -292,7 +296,8 @@ class _Reader:
             prior=self._share(content, "probability_two_random_records_match", ""),
             comparisons=comparisons,
             blocking=self._blocking(content),
-            vetoes=self._vetoes(content, [item.name for item in comparisons]),
+            vetoes=self._vetoes(content, "vetoes", [item.name for item in comparisons]),
+            doubts=self._vetoes(content, "doubts", [item.name for item in comparisons]),
             term_frequencies=self._term_frequencies(content),
             trained_at=content.get("trained_at"),
             report=content.get("report") or {},
@@ -352,15 +357,15 @@ class _Reader:
         self._distinct([rule.name for rule in rules], "blocking", "name")
         return tuple(rules)
 
-    def _vetoes(self, content: Any, comparisons: Sequence[str]) -> tuple[Veto, ...]:
+    def _vetoes(self, content: Any, name: str, comparisons: Sequence[str]) -> tuple[Veto, ...]:
         vetoes: list[Veto] = []
-        for place, item in enumerate(self._list(content, "vetoes", empty=True)):
-            path = f"vetoes[{place}]"
+        for place, item in enumerate(self._list(content, name, empty=True)):
+            path = f"{name}[{place}]"
             self._object(item, path)
             condition = self._text(item, "condition", path)
-            self._sql(condition, {f"gamma_{name}" for name in comparisons}, f"{path}.condition")
+            self._sql(condition, {f"gamma_{each}" for each in comparisons}, f"{path}.condition")
             vetoes.append(Veto(self._name(item, "reason", path), condition))
-        self._distinct([veto.reason for veto in vetoes], "vetoes", "reason")
+        self._distinct([veto.reason for veto in vetoes], name, "reason")
         return tuple(vetoes)
 
     def _term_frequencies(self, content: Any) -> dict[str, TermFrequencies]:

@@ -27,7 +27,7 @@ import splink
 from splink import DuckDBAPI, Linker, SettingsCreator, block_on
 
 from cdp_assets.errors import PlatformError
-from cdp_assets.identity.comparisons import BLOCKING, COMPARISONS, VETOES
+from cdp_assets.identity.comparisons import BLOCKING, COMPARISONS, DOUBTS, VETOES
 from cdp_assets.identity.estimation import Estimate, Patterns, estimate
 from cdp_assets.identity.match_model import (
     ELSE,
@@ -150,6 +150,7 @@ def assumed_model(frequencies: Mapping[str, TermFrequencies]) -> MatchModel:
         comparisons=COMPARISONS,
         blocking=BLOCKING,
         vetoes=VETOES,
+        doubts=DOUBTS,
         term_frequencies=frequencies,
     )
 

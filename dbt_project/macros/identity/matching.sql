@@ -14,7 +14,7 @@
     {%- endif -%}
     {{ return({
         'version': '', 'probability_two_random_records_match': 0.5, 'comparisons': [],
-        'blocking': [], 'vetoes': [], 'tf_columns': [],
+        'blocking': [], 'vetoes': [], 'doubts': [], 'tf_columns': [],
     }) }}
 {%- endmacro %}
 
@@ -24,20 +24,22 @@
     {{ return([
         'first_name', 'first_name_key', 'last_name', 'birth_date', 'birth_days', 'gender', 'email',
         'phone', 'street', 'city', 'state', 'postcode', 'national_id', 'loyalty_id',
-        'first_name_sound', 'first_name_letters', 'last_name_sound',
+        'first_name_sound', 'first_name_letters', 'last_name_sound', 'full_name',
     ]) }}
 {%- endmacro %}
 
 {# Those that follow from the others. #}
 {% macro derived_match_columns() -%}
-    {{ return(['birth_days', 'first_name_sound', 'first_name_letters', 'last_name_sound']) }}
+    {{ return([
+        'birth_days', 'first_name_sound', 'first_name_letters', 'last_name_sound', 'full_name',
+    ]) }}
 {%- endmacro %}
 
 {# Columns whose frequent values may weigh less than rare ones. #}
 {% macro frequency_columns() -%}
     {{ return([
         'first_name', 'first_name_key', 'last_name', 'birth_date', 'email', 'phone', 'street', 'city',
-        'postcode',
+        'postcode', 'full_name',
     ]) }}
 {%- endmacro %}
 
@@ -181,6 +183,16 @@
 {%- endmacro %}
 
 
+{# Whether a pair is left to people however much speaks for it. #}
+{% macro match_doubt() -%}
+    {%- if match_model().doubts -%}
+    ({% for doubt in match_model().doubts %}{{ 'or ' if not loop.first }}({{ doubt.condition }}) {% endfor %})
+    {%- else -%}
+    false
+    {%- endif -%}
+{%- endmacro %}
+
+
 {# CTEs from `pairs` (left_record_id, right_record_id) to `scored`: the same, with first_seen_at,
    gamma_* and weight_* per comparison, match_weight and veto. #}
 {% macro scored_pairs_ctes() -%}
@@ -224,7 +236,8 @@
             weight_{{ comparison.name }},
             {%- endfor %}
             {{ match_weight() }} as match_weight,
-            {{ match_veto() }} as veto
+            {{ match_veto() }} as veto,
+            {{ match_doubt() }} as is_doubtful
         from weighed
     )
 {%- endmacro %}

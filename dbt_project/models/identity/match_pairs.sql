@@ -27,8 +27,9 @@ final as (
         probable.veto,
         case
             when probable.veto is not null then 'vetoed'
-            when probable.match_probability >= settings.auto_probability then 'auto'
-            else 'review'
+            when probable.match_probability < settings.auto_probability or probable.is_doubtful
+                then 'review'
+            else 'auto'
         end as band,
         '{{ match_model().version }}' as model_version,
         probable.first_seen_at

@@ -145,6 +145,13 @@ meaningful as {{ inlined() }} (
     from persons
 ),
 
+named as {{ inlined() }} (
+    select
+        *,
+        first_name || ' ' || last_name as full_name
+    from meaningful
+),
+
 -- Many people share a name: how it sounds is worked out once.
 first_words as (
     select
@@ -175,33 +182,34 @@ frequencies as (
 
 final as (
     select
-        meaningful.record_id,
-        meaningful.first_name,
-        meaningful.first_name_key,
-        meaningful.last_name,
-        meaningful.birth_date,
+        named.record_id,
+        named.first_name,
+        named.first_name_key,
+        named.last_name,
+        named.birth_date,
         cast(
-            date_diff('day', date '1970-01-01', cast(meaningful.birth_date as date)) as integer
+            date_diff('day', date '1970-01-01', cast(named.birth_date as date)) as integer
         ) as birth_days,
-        meaningful.gender,
-        case when suppressed_emails.identifier_value is null then meaningful.email end as email,
-        case when suppressed_phones.identifier_value is null then meaningful.phone end as phone,
-        meaningful.street,
-        meaningful.city,
-        meaningful.state,
-        meaningful.postcode,
-        meaningful.national_id,
+        named.gender,
+        case when suppressed_emails.identifier_value is null then named.email end as email,
+        case when suppressed_phones.identifier_value is null then named.phone end as phone,
+        named.street,
+        named.city,
+        named.state,
+        named.postcode,
+        named.national_id,
         case
-            when suppressed_loyalty_ids.identifier_value is null then meaningful.loyalty_id
+            when suppressed_loyalty_ids.identifier_value is null then named.loyalty_id
         end as loyalty_id,
         first_words.sound as first_name_sound,
         first_words.letters as first_name_letters,
         last_names.sound as last_name_sound,
-        meaningful.first_seen_at,
+        named.full_name,
+        named.first_seen_at,
         {%- for column in frequency_columns() %}
         {%- if column in used_frequency_columns() %}
         case
-            when meaningful.{{ column }} is not null
+            when named.{{ column }} is not null
                 then coalesce({{ column }}_frequencies.frequency, {{ column }}_rest.frequency)
         end as tf_{{ column }},
         {%- else %}
@@ -209,29 +217,29 @@ final as (
         {%- endif %}
         {%- endfor %}
         true as is_current
-    from meaningful
+    from named
     left join first_words
-        on {{ first_word('meaningful.first_name') }} = first_words.word
+        on {{ first_word('named.first_name') }} = first_words.word
     left join last_names
-        on meaningful.last_name = last_names.last_name
+        on named.last_name = last_names.last_name
     {%- for identifier_type in ['email', 'phone', 'loyalty_id'] %}
     left join suppressed as suppressed_{{ identifier_type }}s
         on
             suppressed_{{ identifier_type }}s.identifier_type = '{{ identifier_type }}'
-            and meaningful.{{ identifier_type }} = suppressed_{{ identifier_type }}s.identifier_value
+            and named.{{ identifier_type }} = suppressed_{{ identifier_type }}s.identifier_value
     {%- endfor %}
     {%- for column in used_frequency_columns() %}
     left join frequencies as {{ column }}_frequencies
         on
             {{ column }}_frequencies.field = '{{ column }}'
-            and meaningful.{{ column }} = {{ column }}_frequencies.value
+            and named.{{ column }} = {{ column }}_frequencies.value
     -- Of a value that the model does not list.
     left join frequencies as {{ column }}_rest
         on {{ column }}_rest.field = '{{ column }}' and {{ column }}_rest.value = ''
     {%- endfor %}
     where
         coalesce(
-            meaningful.first_name, meaningful.last_name, meaningful.birth_date, meaningful.national_id
+            named.first_name, named.last_name, named.birth_date, named.national_id
         ) is not null
 )
 
