@@ -357,26 +357,16 @@ def _measure(
 
 def _models_own_word(warehouse: DuckDBWarehouse) -> list[Quality]:
     """What the model alone says of the pairs that people decided; the map obeys them anyway."""
-    warehouse.execute(
-        "delete from identity.pairs_to_score",
-        f"""
-        insert into identity.pairs_to_score
-        select left_record_id, right_record_id from ({CURRENT_DECISIONS}) as decisions
-        where decision <> 'withdrawn'
-        """,
-    )
     rows = warehouse.query(
         f"""
         select
             decisions.decision = 'must_link' as is_match,
-            scored.veto is null
-            and scored.match_weight
-            >= log2(settings.auto_probability / (1 - settings.auto_probability)) as is_found
-        from identity.scored_pairs as scored
-        inner join ({CURRENT_DECISIONS}) as decisions
-            on scored.left_record_id = decisions.left_record_id
-            and scored.right_record_id = decisions.right_record_id
-        cross join identity.match_settings as settings
+            coalesce(pairs.band = 'auto', false) as is_found
+        from ({CURRENT_DECISIONS}) as decisions
+        left join identity.match_pairs as pairs
+            on decisions.left_record_id = pairs.left_record_id
+            and decisions.right_record_id = pairs.right_record_id
+        where decisions.decision <> 'withdrawn'
         """
     )
     return [Quality("decisions", len(rows), None, _agree(rows))] if len(rows) else []
