@@ -61,9 +61,9 @@ class Resolution:
     cluster_sizes: IntArray
 
 
-def resolve(warehouse: Warehouse) -> Resolution:
+def resolve(warehouse: Warehouse, soft_cap: int = SOFT_CAP, hard_cap: int = HARD_CAP) -> Resolution:
     """Cluster what has to be looked at and write the candidate, for the gate to audit."""
-    resolution = propose(warehouse)
+    resolution = propose(warehouse, soft_cap, hard_cap)
     looked_at = f"(select record_id from {ASSIGNMENTS.address})"
     warehouse.execute(
         f"create or replace table {ASSIGNMENTS.address} as select * from assignments",
@@ -80,10 +80,11 @@ def resolve(warehouse: Warehouse) -> Resolution:
     return resolution
 
 
-def propose(warehouse: Warehouse) -> Resolution:
+def propose(warehouse: Warehouse, soft_cap: int = SOFT_CAP, hard_cap: int = HARD_CAP) -> Resolution:
     """The candidate that `resolve` would write; nothing that a later run reads is changed."""
     with warehouse.session() as session:
-        return resolve_scope(read_scope(session), partial(score_pairs, session))
+        scope = read_scope(session)
+        return resolve_scope(scope, partial(score_pairs, session), soft_cap, hard_cap)
 
 
 def resolve_scope(

@@ -202,7 +202,11 @@ _LIMITED = """
 
 # A deleted record follows one of several candidates: which one may change with any of them.
 _SEEDS = f"""
-    with near_a_change as (
+    with held_back as (
+        select record_id from {ASSIGNMENTS.address} where is_held_back
+    ),
+
+    near_a_change as (
         select record_id from identity.changed_records
         union
         select record_id from identity.match_affected
@@ -230,7 +234,16 @@ _SEEDS = f"""
         union
         select right_record_id from {DECISIONS.address}
         union
-        select record_id from {ASSIGNMENTS.address} where is_held_back
+        select record_id from held_back
+        union
+        -- Held back for the first time, a record has no customer yet that refused links could tie.
+        select refused.right_record_id
+        from {REFUSED_MERGES.address} as refused
+        inner join held_back on refused.left_record_id = held_back.record_id
+        union
+        select refused.left_record_id
+        from {REFUSED_MERGES.address} as refused
+        inner join held_back on refused.right_record_id = held_back.record_id
     ),
 
     seeds as (

@@ -7,7 +7,7 @@ tables as the models leave them; dbt itself is not run here (tests/dbt does).
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from cdp_assets.identity.apply import apply_assignments
 from cdp_assets.identity.gate import count_changes, judge
-from cdp_assets.identity.resolve import resolve
+from cdp_assets.identity.resolve import propose, resolve
 from cdp_assets.identity.tables import (
     APPLIED,
     ASSIGNMENTS,
@@ -129,8 +129,8 @@ def _state(
 
 
 @settings(max_examples=25, deadline=None)
-@given(states=_stories())
-def test_looking_near_the_changes_equals_looking_at_everything(states):
+@given(states=_stories(), caps=st.sampled_from([(50, 200), (3, 50), (4, 4), (50, 3)]))
+def test_looking_near_the_changes_equals_looking_at_everything(states, caps):
     with (
         TemporaryDirectory() as folder,
         # Held open: DuckDB then need not write the file at the end of every statement's session.
@@ -144,11 +144,25 @@ def test_looking_near_the_changes_equals_looking_at_everything(states):
             _write(near, before, state, is_rebuild=False)
             _write(everything, before, state, is_rebuild=True)
             for warehouse in (near, everything):
-                resolve(warehouse)
+                resolve(warehouse, *caps)
                 apply_assignments(warehouse, "run")
             for table in (MAP, REDIRECTS, REFUSED_MERGES):
                 assert _rows(near, table.address) == _rows(everything, table.address)
             before = state
+
+
+def test_a_proposal_leaves_every_table_as_it_is(tmp_path):
+    warehouse = _warehouse(tmp_path / "w.duckdb")
+    one, other = Person(name="anna", face=0), Person(name="anna", face=1)
+    _write(warehouse, State({}, {}), State({"A": one, "B": other}, {"v": ("A", "B")}), True)
+    resolve(warehouse)
+    tables = [ASSIGNMENTS.address, REFUSED_MERGES.address, "identity.pairs_to_score"]
+    before = [_rows(warehouse, table) for table in tables]
+    apart = State({"A": one, "B": replace(other, face=3)}, {"v": ("A", "B")})
+    _write(warehouse, State({}, {}), apart, True)
+    proposal = propose(warehouse)
+    assert proposal.refused["reason"].to_pylist() == ["vetoed"]
+    assert [_rows(warehouse, table) for table in tables] == before
 
 
 def test_applying_the_same_candidate_again_changes_nothing(tmp_path):
