@@ -29,6 +29,9 @@ app.add_typer(identity_app, name="identity", help="Preview a change of identity;
 _Values = Annotated[
     bool, typer.Option("--show-values", help="Also show values of records: personal data.")
 ]
+_All = Annotated[
+    bool, typer.Option("--all", help="Also pairs that agree on little; few are one person.")
+]
 _By = Annotated[str, typer.Option(help="Who answers: a staff id; it is kept.")]
 
 
@@ -149,11 +152,12 @@ def explain(
 def review_list(
     limit: Annotated[int, typer.Option(help="Pairs to show.")] = 10,
     show_values: _Values = False,
+    show_all: _All = False,
 ) -> None:
     """Show the pairs that wait for an answer, the most probable first."""
     from cdp_assets.identity.console import queue_lines
 
-    _print(queue_lines(_settings(), limit, show_values=show_values))
+    _print(queue_lines(_settings(), limit, show_values=show_values, show_all=show_all))
 
 
 @review_app.command(name="answer")
@@ -172,11 +176,11 @@ def review_answer(
 
 
 @review_app.command(name="export")
-def review_export(file: Path, show_values: _Values = False) -> None:
+def review_export(file: Path, show_values: _Values = False, show_all: _All = False) -> None:
     """Write the queue to a CSV file with an empty column for answers."""
     from cdp_assets.identity.console import export_queue
 
-    typer.echo(export_queue(_settings(), file, show_values=show_values))
+    typer.echo(export_queue(_settings(), file, show_values=show_values, show_all=show_all))
 
 
 @review_app.command(name="import")

@@ -84,11 +84,11 @@ def whose(settings: Settings, reference: str, as_of: str | None) -> list[str]:
     return [*([found.note] if found.note else []), *lines]
 
 
-def queue_lines(settings: Settings, limit: int, *, show_values: bool = False) -> Iterator[str]:
+def queue_lines(
+    settings: Settings, limit: int, *, show_values: bool = False, show_all: bool = False
+) -> Iterator[str]:
     """The review queue, the most probable pair first, with its weights."""
-    queue, values = _queue(settings, show_values=show_values)
-    if not queue:
-        yield "Nothing waits for an answer."
+    queue, left_out, values = _queue(settings, show_values=show_values, show_all=show_all)
     for item in queue[:limit]:
         yield f"{item.left_record_id} {item.right_record_id}"
         yield from evidence_lines(item, values)
@@ -98,11 +98,17 @@ def queue_lines(settings: Settings, limit: int, *, show_values: bool = False) ->
             f"{len(queue):,} pairs wait. Answer with `cdp review answer LEFT RIGHT yes|no --by WHO`"
             ", or many at once with `cdp review export FILE`."
         )
+    else:
+        yield "Nothing waits for an answer."
+    if left_out:
+        yield f"{left_out:,} more agree on too little to ask about; --all shows them."
 
 
-def export_queue(settings: Settings, path: Path, *, show_values: bool = False) -> str:
+def export_queue(
+    settings: Settings, path: Path, *, show_values: bool = False, show_all: bool = False
+) -> str:
     """Write the whole queue to a CSV file for people to fill in."""
-    queue, values = _queue(settings, show_values=show_values)
+    queue, _, values = _queue(settings, show_values=show_values, show_all=show_all)
     with path.open("w", encoding="utf-8", newline="") as handle:
         write_queue(queue, values, handle)
     return (
@@ -212,13 +218,17 @@ def parse_moment(text: str) -> datetime:
     return at.astimezone(UTC).replace(tzinfo=None) if at.tzinfo else at
 
 
-def _queue(settings: Settings, *, show_values: bool) -> tuple[list[Evidence], Values]:
+def _queue(
+    settings: Settings, *, show_values: bool, show_all: bool
+) -> tuple[list[Evidence], int, Values]:
+    """The pairs to ask about, how many doubtful ones were left out, and values if asked for."""
     with build_warehouse(settings).read_published() as connection:
         if not has_table(connection, "review_queue"):
             raise PlatformError("What is published has no review queue yet: run `cdp run`.")
         waiting = read_decisions(build_object_store(settings))
-        queue = read_queue(connection, model_in_use(connection, settings), waiting)
+        every = read_queue(connection, model_in_use(connection, settings), waiting)
+        queue = [item for item in every if show_all or not item.is_doubtful]
         records = {item.left_record_id for item in queue}
         records |= {item.right_record_id for item in queue}
         values: Values = read_values(connection, records) if show_values and records else {}
-    return queue, values
+    return queue, len(every) - len(queue), values

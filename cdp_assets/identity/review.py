@@ -60,7 +60,10 @@ class Answer:
 def read_queue(
     connection: duckdb.DuckDBPyConnection, model: MatchModel | None, waiting: pa.Table
 ) -> list[Evidence]:
-    """The pairs that wait for a person, the most probable first, those the model doubts last.
+    """The pairs that wait for a person, the most probable first.
+
+    A pair for which a doubt of the model holds (names agree and nothing else does) is marked as
+    doubtful: there are many of these, and few are one person.
 
     Left out are pairs that are one customer by other links, and pairs that somebody decided
     about, be it published or not.
@@ -76,16 +79,15 @@ def read_queue(
             select left_record_id, right_record_id from ({CURRENT_DECISIONS}) as published
             where decision <> 'withdrawn'
         )
-        select queue.*, queue.match_probability >= settings.auto_probability as is_doubtful
+        select queue.*, {_doubt(model)} as is_doubtful
         from identity.review_queue as queue
-        cross join identity.match_settings as settings
         left join identity.customer_map as a on queue.left_record_id = a.record_id
         left join identity.customer_map as b on queue.right_record_id = b.record_id
         anti join decisions
             on queue.left_record_id = decisions.left_record_id
             and queue.right_record_id = decisions.right_record_id
         where a.customer_id is distinct from b.customer_id
-        order by is_doubtful, match_weight desc, queue.left_record_id, queue.right_record_id
+        order by match_weight desc, queue.left_record_id, queue.right_record_id
         """
     )
     decided = _decided(waiting)
@@ -228,6 +230,13 @@ def without_known(decisions: Sequence[Decision], known: pa.Table) -> list[Decisi
         if so_far.get((decision.left_record_id, decision.right_record_id), "withdrawn")
         != decision.decision
     ]
+
+
+def _doubt(model: MatchModel | None) -> str:
+    """The doubts of the model as SQL over the gamma_* columns; the model file allow-lists them."""
+    return (
+        " or ".join(f"({doubt.condition})" for doubt in (model.doubts if model else ())) or "false"
+    )
 
 
 def _decided(decisions: pa.Table) -> dict[Pair, str]:

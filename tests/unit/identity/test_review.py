@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import csv
+import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from cdp_assets.identity.console import (
     queue_lines,
     unapplied,
 )
-from cdp_assets.identity.match_model import load_default
+from cdp_assets.identity.match_model import DEFAULT_MODEL, load_default
 from cdp_assets.identity.review import Answer, ReviewError, read_answers
 from cdp_assets.resources.build import build_object_store
 from cdp_assets.settings import Settings
@@ -63,12 +65,21 @@ def test_the_queue_holds_pairs_of_different_customers_the_likeliest_first(publis
     assert pairs_waiting(published.settings()) == [f"{ANN} {CEM}", f"{ANN} {BOB}"]
 
 
-def test_pairs_that_the_model_doubts_come_after_the_others(published):
+def test_pairs_that_the_model_doubts_are_only_asked_about_on_demand(published, tmp_path):
+    content = json.loads(DEFAULT_MODEL.read_bytes())
+    content |= {
+        "version": "doubting-1",
+        "doubts": [{"reason": "last_name_alone", "condition": "gamma_last_name = 2"}],
+    }
+    model = tmp_path / "doubting.json"
+    model.write_text(json.dumps(content))
+    published.add("match_model", "doubting-1")
     published.customer("c_" + "4" * 20, "pos:party:eve")
-    published.add("review_queue", ANN, "pos:party:eve", 0.999, 9.0, 1, 3.0)
-    settings = published.settings()
-    assert pairs_waiting(settings)[-1] == f"{ANN} pos:party:eve"
-    assert any("3 pairs wait" in line for line in queue_lines(settings, 1))
+    published.add("review_queue", ANN, "pos:party:eve", 0.999, 9.0, 2, 3.0)
+    settings = replace(published.settings(), identity_model=str(model))
+    assert f"{ANN} pos:party:eve" not in pairs_waiting(settings)
+    assert list(queue_lines(settings, 1))[-1].startswith("1 more agree on too little")
+    assert f"{ANN} pos:party:eve" in "\n".join(queue_lines(settings, 1, show_all=True))
 
 
 def test_a_pair_shows_its_weights_and_values_only_when_asked_for(published):
