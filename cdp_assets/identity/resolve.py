@@ -64,12 +64,10 @@ class Resolution:
 def resolve(warehouse: Warehouse, soft_cap: int = SOFT_CAP, hard_cap: int = HARD_CAP) -> Resolution:
     """Cluster what has to be looked at and write the candidate, for the gate to audit."""
     resolution = propose(warehouse, soft_cap, hard_cap)
-    looked_at = f"(select record_id from {ASSIGNMENTS.address})"
     warehouse.execute(
         f"create or replace table {ASSIGNMENTS.address} as select * from assignments",
         f"create or replace table {CHANGES.address} as select * from changes",
-        f"delete from {REFUSED_MERGES.address}"
-        + ("" if resolution.is_rebuild else f" where left_record_id in {looked_at}"),
+        f"delete from {REFUSED_MERGES.address}" + ("" if resolution.is_rebuild else _LOOKED_AT),
         f"insert into {REFUSED_MERGES.address} select * from refused",
         inputs={
             "assignments": resolution.assignments,
@@ -140,6 +138,14 @@ def _evidence(
         return stored
     numbers = _numpy(scope.records["number"])
     return stored.with_more(evidence_of(score(numbers[left], numbers[right]), rows))
+
+
+# Both ends of a link are looked at or neither is. An end may be gone without ever having had a
+# customer: it was new when its cluster was held back.
+_LOOKED_AT: Final = f"""
+    where left_record_id in (select record_id from {ASSIGNMENTS.address})
+        or right_record_id in (select record_id from {ASSIGNMENTS.address})
+        or left_record_id not in (select record_id from identity.identity_records)"""
 
 
 def _rows_by_number(numbers: pa.ChunkedArray) -> IntArray:
