@@ -140,6 +140,8 @@ def explain(
     from cdp_assets.identity.console import explain_two, whose
 
     settings = _settings()
+    if second is None and html is not None:
+        raise typer.BadParameter("--html needs two to explain.")
     if second is None:
         _print(whose(settings, first, as_of))
     else:
