@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import duckdb
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cdp_assets.identity.apply import apply_assignments
@@ -128,7 +128,17 @@ def _state(
     )
 
 
+def _held_back_and_gone() -> list[State]:
+    """A record that is gone before its cluster, too large from the start, ever got an id."""
+    records = dict.fromkeys("AB", Person()) | dict.fromkeys("CI", Person(face=0))
+    records["D"] = Person(face=2)
+    links = {pair: (pair[0], pair[1]) for pair in ("AB", "AC", "AD")}
+    left = {name: one for name, one in records.items() if name != "A"}
+    return [State(records, links), State(left, {})]
+
+
 @settings(max_examples=25, deadline=None)
+@example(states=_held_back_and_gone(), caps=(50, 3))
 @given(states=_stories(), caps=st.sampled_from([(50, 200), (3, 50), (4, 4), (50, 3)]))
 def test_looking_near_the_changes_equals_looking_at_everything(states, caps):
     with (
