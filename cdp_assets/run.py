@@ -7,9 +7,10 @@ from the same jobs.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
+from typing import Any
 
 import dagster as dg
 
@@ -122,9 +123,33 @@ def progress_logger(on_step: Callable[[str], None]) -> dg.LoggerDefinition:
     return dg.LoggerDefinition(build, description="One line per finished step.")
 
 
+def cause_of(error: Any) -> str:
+    """What a step failed of, in one line.
+
+    A fault of ours is told in its own words, which repeat no value of a record; of any other only
+    the kind, as nobody knows what its message holds.
+
+    Args:
+        error: of a step failure, as Dagster keeps it.
+    """
+    ours = {PlatformError.__name__, *(kind.__name__ for kind in _kinds_below(PlatformError))}
+    kind = "It was interrupted"
+    while error is not None:
+        if error.cls_name in ours:
+            return error.message.partition(": ")[2].strip()
+        kind, error = error.cls_name, error.cause
+    return f"{kind}."
+
+
+def _kinds_below(kind: type) -> Iterator[type]:
+    for below in kind.__subclasses__():
+        yield below
+        yield from _kinds_below(below)
+
+
 def _failure(result: dg.ExecuteInProcessResult) -> str:
     lines = [
-        f"{event.step_key}: {event.step_failure_data.error_display_string.splitlines()[0]}"
+        f"{event.step_key}: {cause_of(event.step_failure_data.error)}"
         for event in result.get_step_failure_events()
     ]
     checks = [
