@@ -68,6 +68,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, run_dbt: Callable[..., An
         "update identity.match_settings set"
         " auto_probability = 0.99, review_probability = 0.5, max_block_records = 3"
     )
+    platform.query("checkpoint")
     return platform.path
 
 

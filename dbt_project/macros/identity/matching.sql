@@ -72,13 +72,85 @@
 
 {# The blocks of each record, one row per record: for the rule n its key as a number, `key_n`. Numbers
    compare faster than texts. #}
-{% macro numbered_keys(relation, columns) -%}
+{% macro numbered_keys(relation, columns, condition) -%}
     select
         {{ columns | join(', ') }}
         {%- for rule in match_model().blocking %},
         {{ text_hash(rule.key) }} as key_{{ loop.index }}
         {%- endfor %}
     from {{ relation }}
+    where {{ condition }}
+{%- endmacro %}
+
+{# Records of `keyed` with a block of `others`, one row per block. Both are of `numbered_keys`. #}
+{% macro keys_in_common(keyed, others) -%}
+    {%- for rule in match_model().blocking %}
+    select
+        record_id,
+        '{{ rule.name }}' as block_rule,
+        key_{{ loop.index }} as block_number,
+        is_current
+    from {{ keyed }}
+    where key_{{ loop.index }} in (
+        select key_{{ loop.index }} from {{ others }} where key_{{ loop.index }} is not null
+    )
+    {%- if not loop.last %}
+    union all
+    {%- endif %}
+    {%- endfor %}
+{%- endmacro %}
+
+{# The blocks over their cap, with a record of each to tell what its number stands for. #}
+{% macro oversized_counts(keyed) -%}
+    {%- for rule in match_model().blocking %}
+    select
+        '{{ rule.name }}' as block_rule,
+        key_{{ loop.index }} as block_number,
+        min(record_id) as member_id,
+        count(*) as record_count
+    from {{ keyed }}
+    {#- Numbers first: few blocks are large, and only theirs is the rest. #}
+    where key_{{ loop.index }} in (
+        select key_{{ loop.index }}
+        from {{ keyed }}
+        where key_{{ loop.index }} is not null
+        group by key_{{ loop.index }}
+        having count(*) > (select {{ rule_cap(rule) }} from settings)
+    )
+    group by key_{{ loop.index }}
+    {%- if not loop.last %}
+    union all
+    {%- endif %}
+    {%- endfor %}
+{%- endmacro %}
+
+{# Pairs of records (by number) that share a block, as often as they do. #}
+{% macro pairs_in_blocks(keyed, oversized_blocks) -%}
+    {%- for rule in match_model().blocking %}
+    {%- set block %}(
+        select
+            number,
+            key_{{ loop.index }} as block_number
+        from {{ keyed }}
+        where
+            key_{{ loop.index }} is not null
+            and not exists (
+                select 1 from {{ oversized_blocks }} as oversized
+                where
+                    oversized.block_rule = '{{ rule.name }}'
+                    and oversized.block_number = {{ keyed }}.key_{{ loop.index }}
+            )
+    ){% endset %}
+    select
+        l.number as left_number,
+        r.number as right_number
+    from {{ block }} as l
+    inner join {{ block }} as r
+        on l.block_number = r.block_number and l.number < r.number
+    {%- if not loop.last %}
+    union all
+    {%- endif %}
+    {%- endfor %}
 {%- endmacro %}
 
 
@@ -122,15 +194,52 @@
 {%- endmacro %}
 
 
+{# What many conditions ask, the shorter first: each is worked out once per pair. Found as the long
+   parentheses that stand in the model more than once. #}
+{% macro shared_conditions() -%}
+    {%- set counts = {} -%}
+    {%- for comparison in match_model().comparisons -%}
+        {%- for level in comparison.levels -%}
+            {%- set open = [] -%}
+            {%- for bracket in modules.re.finditer('[()]', level.condition) -%}
+                {%- if bracket.group() == '(' -%}
+                    {%- do open.append(bracket.start()) -%}
+                {%- else -%}
+                    {%- set start = open.pop() -%}
+                    {%- set group = level.condition[start:bracket.end()] -%}
+                    {#- Not the arguments of a function. -#}
+                    {%- if group | length > 60 and not level.condition[:start][-1:].isalpha() -%}
+                        {%- do counts.update({group: counts.get(group, 0) + 1}) -%}
+                    {%- endif -%}
+                {%- endif -%}
+            {%- endfor -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {%- set shared = [] -%}
+    {%- for group in counts if counts[group] > 2 -%}
+        {%- do shared.append(('%06d' | format(group | length), group)) -%}
+    {%- endfor -%}
+    {{ return(shared | sort | map(attribute=1) | list) }}
+{%- endmacro %}
+
+{# A condition that reads columns is_shared_n for what `shared` says. #}
+{% macro with_shared(condition, shared) -%}
+    {%- set ns = namespace(text=condition) -%}
+    {%- for group in shared | reverse -%}
+        {%- set ns.text = ns.text | replace(group, 'is_shared_' ~ loop.revindex) -%}
+    {%- endfor -%}
+    {{ return(ns.text) }}
+{%- endmacro %}
+
 {# The level at which two records agree, per comparison: -1 where a value is missing, else from 0 (they
    differ) up. #}
-{% macro comparison_levels() -%}
+{% macro comparison_levels(shared) -%}
     {%- for comparison in match_model().comparisons %}
     case
         {%- set ns = namespace(level=comparison.levels | rejectattr('is_null', 'true') | list | length) %}
         {%- for level in comparison.levels if level.condition != 'else' %}
         {%- if not level.is_null %}{% set ns.level = ns.level - 1 %}{% endif %}
-        when {{ portable_comparison(level.condition) }} then {{ -1 if level.is_null else ns.level }}
+        when {{ portable_comparison(with_shared(level.condition, shared)) }} then {{ -1 if level.is_null else ns.level }}
         {%- endfor %}
         else 0
     end as gamma_{{ comparison.name }}{{ ',' if not loop.last }}
@@ -212,11 +321,20 @@
 
 {# CTEs from `compared` (the columns of `compared_pair`) to `scored`. #}
 {% macro scoring_ctes() -%}
+    {%- set shared = shared_conditions() -%}
+    {%- for condition in shared %}
+    shared_{{ loop.index }} as (
+        select
+            *,
+            {{ portable_comparison(with_shared(condition, shared[:loop.index0])) }} as is_shared_{{ loop.index }}
+        from {{ 'compared' if loop.first else 'shared_' ~ loop.index0 }}
+    ),
+    {% endfor %}
     levelled as (
         select
             *,
-            {{ comparison_levels() }}
-        from compared
+            {{ comparison_levels(shared) }}
+        from {{ 'shared_' ~ shared | length if shared else 'compared' }}
     ),
 
     weighed as (

@@ -3,8 +3,6 @@
 -- depends_on: {{ ref('changed_records') }}
 {{ config(pre_hook="{{ forget_everything() }}") }}
 
-{%- set rules = match_model().blocking %}
-
 with oversized_blocks as (
     select
         block_rule,
@@ -47,7 +45,10 @@ others as (
         on records.record_id = affected.record_id
     where
         records.is_current
-        and not exists (select 1 from changed where changed.record_id = records.record_id)
+        and not exists (
+            select 1 from changed
+            where changed.record_id = records.record_id
+        )
 ),
 
 other_keys as (
@@ -72,7 +73,7 @@ met as (
     from neighbours as l
     inner join neighbours as r
         on l.block_rule = r.block_rule and l.block_number = r.block_number
-    where l.record_id in (select record_id from changed)
+    where l.record_id in (select changed.record_id from changed)
     union all
     select
         l.record_id,
@@ -94,40 +95,12 @@ final as (
 
 -- Within this model records go by number, too.
 keyed as {{ materialized() }} (
-    {{ numbered_keys(ref('match_records'), [stable_number('record_id') ~ ' as number', 'record_id']) }}
-    where is_current
+    {{ numbered_keys(ref('match_records'), [stable_number('record_id') ~ ' as number', 'record_id'],
+        'is_current') }}
 ),
-
-{%- for rule in rules %}
-
-{{ rule.name }}_blocks as {{ inlined() }} (
-    select
-        number,
-        key_{{ loop.index }} as block_number
-    from keyed
-    where
-        key_{{ loop.index }} is not null
-        and not exists (
-            select 1 from oversized_blocks
-            where
-                oversized_blocks.block_rule = '{{ rule.name }}'
-                and oversized_blocks.block_number = keyed.key_{{ loop.index }}
-        )
-),
-{%- endfor %}
 
 met as (
-    {%- for rule in rules %}
-    select
-        l.number as left_number,
-        r.number as right_number
-    from {{ rule.name }}_blocks as l
-    inner join {{ rule.name }}_blocks as r
-        on l.block_number = r.block_number and l.number < r.number
-    {%- if not loop.last %}
-    union all
-    {%- endif %}
-    {%- endfor %}
+    {{ pairs_in_blocks('keyed', 'oversized_blocks') }}
 ),
 
 pairs as (

@@ -22,7 +22,8 @@
 {%- set told_columns = match_columns() | reject('in', derived_match_columns()) | list %}
 
 {#- Few: kept, and looked up by everything below. #}
-{%- set and_told = 'and record_id in (select record_id from told_anew)' if is_partial() else '' %}
+{%- set and_told = 'and record_id in (select told_anew.record_id from told_anew)'
+    if is_partial() else '' %}
 
 with
 
@@ -67,15 +68,15 @@ told as (
 reachable as (
     select
         record_id,
-        {%- for identifier_type in ['email', 'phone', 'loyalty_id'] %}
-        {{ newest('identifier_value', 'last_seen_at', "identifier_type = '" ~ identifier_type ~ "'") }}
-            as {{ identifier_type }}{{ ',' if not loop.last }}
-        {%- endfor %}
+        {{ newest('identifier_value', 'last_seen_at', "identifier_type = 'email'") }} as email,
+        {{ newest('identifier_value', 'last_seen_at', "identifier_type = 'phone'") }} as phone,
+        {{ newest('identifier_value', 'last_seen_at', "identifier_type = 'loyalty_id'") }}
+            as loyalty_id
     from {{ ref('identifiers') }}
     where
         is_current
         and source <> 'crm'
-        and record_id in (select record_id from told)
+        and record_id in (select told.record_id from told)
     group by record_id
 ),
 

@@ -47,31 +47,11 @@ judged as (
 {%- else %}
 
 keyed as {{ materialized() }} (
-    {{ numbered_keys(ref('match_records'), ['record_id']) }}
-    where is_current
+    {{ numbered_keys(ref('match_records'), ['record_id'], 'is_current') }}
 ),
 
 counted as (
-    {%- for rule in match_model().blocking %}
-    select
-        '{{ rule.name }}' as block_rule,
-        key_{{ loop.index }} as block_number,
-        min(record_id) as member_id,
-        count(*) as record_count
-    from keyed
-    -- Numbers first: few blocks are large, and only theirs is the rest.
-    where key_{{ loop.index }} in (
-        select key_{{ loop.index }}
-        from keyed
-        where key_{{ loop.index }} is not null
-        group by key_{{ loop.index }}
-        having count(*) > (select {{ rule_cap(rule) }} from settings)
-    )
-    group by key_{{ loop.index }}
-    {%- if not loop.last %}
-    union all
-    {%- endif %}
-    {%- endfor %}
+    {{ oversized_counts('keyed') }}
 ),
 
 judged as (
@@ -86,7 +66,7 @@ judged as (
 -- What the number of a block stands for, any of its members tells.
 members as (
     select * from {{ ref('match_records') }}
-    where record_id in (select member_id from judged)
+    where record_id in (select judged.member_id from judged)
 ),
 
 member_keys as (

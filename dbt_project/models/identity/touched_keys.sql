@@ -3,31 +3,20 @@
 
 {%- if is_partial() %}
 with keyed as {{ materialized() }} (
-    {{ numbered_keys(ref('match_records'), ['record_id', 'is_current']) }}
+    {{ numbered_keys(ref('match_records'), ['record_id', 'is_current'], 'true') }}
 ),
 
 -- What is not current belongs to a record that changed, too.
 changed as {{ materialized() }} (
     select *
     from keyed
-    where not is_current or record_id in (select record_id from {{ ref('changed_records') }})
+    where
+        not is_current
+        or record_id in (select changes.record_id from {{ ref('changed_records') }} as changes)
 ),
 
 final as (
-    {%- for rule in match_model().blocking %}
-    select
-        record_id,
-        '{{ rule.name }}' as block_rule,
-        key_{{ loop.index }} as block_number,
-        is_current
-    from keyed
-    where key_{{ loop.index }} in (
-        select key_{{ loop.index }} from changed where key_{{ loop.index }} is not null
-    )
-    {%- if not loop.last %}
-    union all
-    {%- endif %}
-    {%- endfor %}
+    {{ keys_in_common('keyed', 'changed') }}
 )
 {%- else %}
 -- A full build: every block is touched, and listing them all would serve nobody.
