@@ -45,6 +45,7 @@ def _begins(column: str, letters: int) -> str:
 
 
 _SWAPPED: Final = "first_name_l = last_name_r and first_name_r = last_name_l"
+_SAME_NAMES: Final = "first_name_l = first_name_r and last_name_l = last_name_r"
 _SAME_PLACE: Final = f"({_same('postcode')} or {_same('city')})"
 _SAME_ADDRESS: Final = f"({_same('street')} and {_SAME_PLACE})"
 _SIMILAR_ADDRESS: Final = f"({_SAME_PLACE} and {_edits('street', 3, 7)})"
@@ -87,7 +88,7 @@ def _in_household(
 
 # --- Comparisons ----------------------------------------------------------------------------------
 
-_FIRST_NAME: Final = Comparison(
+_ANY_FIRST_NAME: Final = Comparison(
     "first_name",
     (
         Level("missing", _missing("first_name"), is_null=True),
@@ -130,6 +131,23 @@ _FIRST_NAME: Final = Comparison(
     ),
 )
 
+_FIRST_NAME_APART, _HOUSEHOLD_FIRST_NAME = _in_household(
+    _ANY_FIRST_NAME,
+    (0.02, 0.003, 1e-5, 0.004, 0.005, 0.005, 0.004, 0.001, 0.015, 0.94),
+    _SAME_CONTACT,
+)
+# First and last names go together (a Vijay is a Sharma more often than a Smith): two equal names
+# are as rare as the whole name is, not as their frequencies multiplied.
+_FIRST_NAME: Final = Comparison(
+    "first_name",
+    (
+        _FIRST_NAME_APART.levels[0],
+        Level("same, and the last name", _SAME_NAMES, 0.5, 2e-5, tf_column="full_name"),
+        replace(_FIRST_NAME_APART.levels[1], m=0.22),
+        *_FIRST_NAME_APART.levels[2:],
+    ),
+)
+
 _ANY_LAST_NAME: Final = Comparison(
     "last_name",
     (
@@ -155,8 +173,19 @@ _ANY_LAST_NAME: Final = Comparison(
         Level("different", ELSE, 0.07, 0.995),
     ),
 )
-_LAST_NAME, _HOUSEHOLD_LAST_NAME = _in_household(
+_LAST_NAME_APART, _HOUSEHOLD_LAST_NAME = _in_household(
     _ANY_LAST_NAME, (0.7, 0.02, 0.005, 0.005, 0.02, 0.25), _SAME_CONTACT
+)
+
+_LAST_NAME: Final = Comparison(
+    "last_name",
+    (
+        replace(
+            _LAST_NAME_APART.levels[0],
+            condition=f"{_LAST_NAME_APART.levels[0].condition} or ({_SAME_NAMES})",
+        ),
+        *_LAST_NAME_APART.levels[1:],
+    ),
 )
 
 _SAME_YEAR: Final = _begins("birth_date", 4)
@@ -204,21 +233,23 @@ _GENDER: Final = Comparison(
     ),
 )
 
-# What stands before the @, and whether it is more than the name, which the names have said already.
+# Two addresses that are alike because both hold the name say no more than the names: another
+# provider, or other digits (john.smith1@, john.smith2@).
 _MAILBOX_L: Final = "split_part(email_l, '@', 1)"
 _SAME_MAILBOX: Final = f"{_MAILBOX_L} = split_part(email_r, '@', 1)"
-_TELLING: Final = (
-    f"length({_MAILBOX_L}) > 4 and length({_MAILBOX_L})"
-    " > 1 + length(coalesce(first_name_l, first_name_r, ''))"
+_ONLY_THE_NAME: Final = (
+    f"length({_MAILBOX_L}) <= 1 + length(coalesce(first_name_l, first_name_r, ''))"
     " + length(coalesce(last_name_l, last_name_r, ''))"
 )
+_OTHER_DIGITS: Final = "translate(email_l, '0123456789', '') = translate(email_r, '0123456789', '')"
 
 _ANY_EMAIL: Final = Comparison(
     "email",
     (
         Level(
             "missing",
-            f"{_missing('email')} or ({_SAME_MAILBOX} and email_l <> email_r and not ({_TELLING}))",
+            f"{_missing('email')} or (email_l <> email_r"
+            f" and (({_SAME_MAILBOX} and {_ONLY_THE_NAME}) or {_OTHER_DIGITS}))",
             is_null=True,
         ),
         Level("same", _same("email"), 0.6, 2e-6),
@@ -267,7 +298,7 @@ _ANY_NATIONAL_ID: Final = Comparison(
 )
 # Relatives borrow each other's: tax forms are full of it.
 _NATIONAL_ID, _HOUSEHOLD_NATIONAL_ID = _in_household(
-    _ANY_NATIONAL_ID, (0.002, 0.001, 0.997), _SAME_CONTACT
+    _ANY_NATIONAL_ID, (0.001, 0.001, 0.998), _SAME_CONTACT
 )
 
 _LOYALTY_ID: Final = Comparison(
@@ -281,6 +312,7 @@ _LOYALTY_ID: Final = Comparison(
 
 COMPARISONS: Final = (
     _FIRST_NAME,
+    _HOUSEHOLD_FIRST_NAME,
     _LAST_NAME,
     _HOUSEHOLD_LAST_NAME,
     _BIRTH_DATE,
@@ -302,7 +334,7 @@ _BOTH_NAMES: Final = (
 )
 # Keys that many people share: good in a small set, where blocks are small, and dear in a large
 # one, where they are not. The cap decides.
-_LOOSE: Final = 10
+_LOOSE: Final = 8
 
 BLOCKING: Final = (
     BlockingRule("national_id", "national_id"),
@@ -316,11 +348,11 @@ BLOCKING: Final = (
         "names_birthday", "first_name_key || '|' || last_name || '|' || substr(birth_date, 6, 5)"
     ),
     BlockingRule("names_city", "first_name_key || '|' || last_name || '|' || city"),
-    BlockingRule("names", _BOTH_NAMES, 20),
-    BlockingRule("birth_date", "birth_date", 20),
+    BlockingRule("names", _BOTH_NAMES, 12),
+    BlockingRule("birth_date", "birth_date", _LOOSE),
     BlockingRule("birth_date_place", "birth_date || '|' || coalesce(postcode, city)"),
-    BlockingRule("street_first_name", "street || '|' || substr(first_name, 1, 2)", 20),
     BlockingRule("street", "street", _LOOSE),
+    BlockingRule("street_first_name", "street || '|' || substr(first_name, 1, 2)", 20),
     BlockingRule(
         "names_begin", "substr(last_name, 1, 4) || '|' || substr(first_name, 1, 2)", _LOOSE
     ),
@@ -334,6 +366,7 @@ BLOCKING: Final = (
 
 _ID_AGREES: Final = "(gamma_national_id >= 1 or gamma_household_national_id >= 1)"
 _ID_DIFFERS: Final = "(gamma_national_id = 0 or gamma_household_national_id = 0)"
+_NAMES_DIFFER: Final = "(gamma_first_name = 0 or gamma_household_first_name = 0)"
 _GENERATION: Final = "(gamma_birth_date = 0 or gamma_household_birth_date = 0)"
 # What no sum of small agreements outweighs; the rest is for the weights to say.
 VETOES: Final = (
@@ -341,15 +374,14 @@ VETOES: Final = (
     Veto("a_generation_apart", f"gamma_household_birth_date = 0 and not {_ID_AGREES}"),
     Veto(
         "conflicting_names_and_birth_dates",
-        f"gamma_first_name = 0 and {_GENERATION} and not {_ID_AGREES}",
+        f"{_NAMES_DIFFER} and {_GENERATION} and not {_ID_AGREES}",
     ),
     Veto("conflicting_ids_and_birth_dates", f"{_ID_DIFFERS} and {_GENERATION}"),
 )
 
 # --- Doubts ---------------------------------------------------------------------------------------
 
-# First and last names go together (a Vijay is a Sharma more often than a Smith), so two equal names
-# weigh less than their sum, and how much less no sample tells of rare ones: a third thing must agree.
+# Even a rare name has namesakes that no sample shows: a third thing must agree.
 DOUBTS: Final = (
     Veto(
         "names_alone",

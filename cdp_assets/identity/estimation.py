@@ -23,8 +23,10 @@ from cdp_assets.identity.match_model import Comparison, Level, MatchModel
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-# Pairs of one person, so many, for which what was assumed of m stands.
+# Pairs of one person, so many and at least such a share, for which what was assumed of m stands:
+# what training takes for two people may be one, and a level must not starve of it.
 _ASSUMED_MATCHES: Final = 50.0
+_ASSUMED_MATCH_SHARE: Final = 0.05
 # The same for u: a share of the pairs that tell, and at least so many, since what holds within
 # households is easily mistaken where a set has few of them.
 _ASSUMED_SHARE: Final = 0.02
@@ -142,7 +144,8 @@ class _Table:
 
     def count(self, matched: FloatArray, unmatched: FloatArray, others: FloatArray) -> None:
         self._matches = self._sums(self._levels, matched)
-        self._m = _drawn(self._matches, self._assumed_m, _ASSUMED_MATCHES)
+        weight = max(_ASSUMED_MATCHES, _ASSUMED_MATCH_SHARE * float(self._matches.sum()))
+        self._m = _drawn(self._matches, self._assumed_m, weight)
         different = self._sums(self._levels, unmatched) + self._sums(self._other_levels, others)
         weight = max(_ASSUMED_OTHERS, _ASSUMED_SHARE * float(different.sum()))
         self._u = _drawn(different, self._assumed_u, weight)

@@ -48,7 +48,7 @@ MATCH_COLUMNS: Final = (
 # Both engines have them and agree on them; the macro spells levenshtein for Athena. Not least and
 # greatest: the engines differ where an argument is NULL.
 FUNCTIONS: Final = frozenset(
-    "levenshtein substr length abs coalesce nullif split_part reverse replace cast".split()
+    "levenshtein substr length abs coalesce nullif split_part reverse replace translate cast".split()
 )
 _KEYWORDS: Final = frozenset(
     "and or not is null in like between case when then else end as integer varchar true false".split()

@@ -53,12 +53,14 @@ _EM_BLOCKINGS: Final = (
 )
 # A blocking with fewer pairs teaches nothing.
 _LEAST_EM_PAIRS: Final = 100
+# So many records with a birth date tell how often people share a name.
+_LEAST_DATED: Final = 200
 # What training takes for two people: contradictions that EM, left alone, explains away, because
 # relatives agree in so much else.
 _RELATIVES: Final = (
     Veto(
         "different_first_names",
-        "gamma_first_name = 0"
+        "(gamma_first_name = 0 or gamma_household_first_name = 0)"
         " and ((gamma_birth_date < 0 and gamma_household_birth_date < 0)"
         " or (gamma_birth_date < 3 and gamma_household_birth_date < 3"
         " and gamma_national_id < 1 and gamma_household_national_id < 1))",
@@ -82,7 +84,7 @@ class Limits:
         block_records: larger blocks make no candidates.
         value_count: a value that fewer records have is not listed in the model: rare names are
             personal data, and a share of few is no share.
-        value_share: nor one that a smaller share of them has.
+        value_people: nor a name that goes with fewer birth dates.
     """
 
     records: int = 200_000
@@ -90,7 +92,7 @@ class Limits:
     em_pairs: int = 500_000
     block_records: int = 100
     value_count: int = 20
-    value_share: float = 1e-4
+    value_people: int = 5
 
 
 def train_model(warehouse: Warehouse) -> MatchModel:
@@ -190,6 +192,8 @@ def _splink_level(level: Level) -> dict[str, Any]:
             "tf_adjustment_column": level.tf_column,
             "tf_adjustment_weight": level.tf_weight,
             "tf_minimum_u_value": level.tf_minimum,
+            # A level's own u is what a frequency stands for; Splink would look for another's.
+            "disable_tf_exact_match_detection": True,
         }
     return content
 
@@ -253,19 +257,71 @@ def _term_frequencies(
 def _frequencies_of(
     connection: duckdb.DuckDBPyConnection, column: str, limits: Limits
 ) -> TermFrequencies:
-    """Shares of the common values; the others get what two random ones of them share."""
+    """Shares of the common values; all others get how often two people share one of them."""
     counts = connection.sql(
-        f"select {column}, count(*) from everyone where {column} is not null"
-        f" group by all order by count(*) desc, {column}"
+        f"select {column}, count(*), count(distinct birth_date) from everyone"
+        f" where {column} is not null group by all order by count(*) desc, {column}"
     ).fetchall()
-    total = sum(count for _, count in counts)
-    least = max(limits.value_count, limits.value_share * total)
-    rare = [count / total for _, count in counts if count < least]
-    default = sum(share * share for share in rare) / sum(rare) if rare else 1 / max(total, 1)
-    return TermFrequencies(
-        default=float(f"{default:.6g}"),
-        values={value: float(f"{n / total:.6g}") for value, n in counts if n >= least},
-    )
+    total = sum(count for _, count, _ in counts)
+    dated = connection.sql("select count(birth_date) > 0 from everyone").fetchall()[0][0]
+    people = limits.value_people if dated and column != "city" else 0
+    listed = {
+        value: _rounded(count / total)
+        for value, count, dates in counts
+        if count >= limits.value_count and dates >= people
+    }
+    rare = [count / total for value, count, _ in counts if value not in listed]
+    return TermFrequencies(_shared_by_two(connection, column, listed, rare), listed)
+
+
+def _shared_by_two(
+    connection: duckdb.DuckDBPyConnection,
+    column: str,
+    listed: Mapping[str, float],
+    rare: Sequence[float],
+) -> float:
+    """Of the records with a value that is not listed, how often a second person has it too.
+
+    The records of one person share it as well; two people are told by their birth dates, which
+    agree in less than two of year, month and day. Where these are unknown, a third of what records
+    share is taken.
+    """
+    if not rare:
+        return _rounded(1 / max(len(listed), 1))
+    by_records = sum(share * share for share in rare) / sum(rare)
+    connection.register("listed", pa.table({"value": pa.array(listed, pa.string())}))
+    parts = ("1, 4", "6, 2", "9, 2")
+    year, month, day = (f"substr(birth_date, {part})" for part in parts)
+    pairs, alike, again, records, known = connection.sql(
+        f"""
+        with dated as (
+            select {column} as value, birth_date from everyone
+            where {column} is not null and birth_date is not null
+        ),
+        rare as (select * from dated anti join listed using (value)),
+        by_value as (select count(*) as n from rare group by value),
+        by_two as (
+            select count(*) as n from rare group by value, {year}, {month}
+            union all select count(*) from rare group by value, {year}, {day}
+            union all select count(*) from rare group by value, {month}, {day}
+        ),
+        by_date as (select count(*) as n from rare group by value, birth_date)
+        select
+            (select coalesce(sum(n * (n - 1)), 0)::double from by_value),
+            (select coalesce(sum(n * (n - 1)), 0)::double from by_two),
+            (select coalesce(sum(n * (n - 1)), 0)::double from by_date),
+            (select count(*) from rare),
+            (select count(*) from dated)
+        """
+    ).fetchall()[0]
+    connection.unregister("listed")
+    if records < _LEAST_DATED:
+        return _rounded(by_records / 3)
+    return _rounded(min(max(pairs - alike + 2 * again, 1.0) / (records * known), by_records))
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.6g}")
 
 
 def _add_term_frequencies(connection: duckdb.DuckDBPyConnection, model: MatchModel) -> None:
