@@ -25,7 +25,7 @@ from cdp_assets.identity.apply import apply_assignments
 from cdp_assets.identity.decisions import keep_decisions
 from cdp_assets.identity.evaluate import Agreement, Evaluation, evaluate, evaluate_pairs
 from cdp_assets.identity.match_model import MatchModel
-from cdp_assets.identity.model_files import load_model, use_model
+from cdp_assets.identity.model_files import keep_model, load_model, use_model
 from cdp_assets.identity.resolve import resolve
 from cdp_assets.identity.tables import MAP
 from cdp_assets.naming import CLEANSED, IDENTITY, raw_name
@@ -147,6 +147,7 @@ class MatchingHome:
             select = ("--select", "+match_records", "--exclude", f"config.schema:{CLEANSED}")
             self._dbt("run", *select)
             model = train_model(self.warehouse)
+            keep_model(model, self.store)
             self.use(model)
         return model
 
