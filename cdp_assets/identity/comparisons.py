@@ -142,7 +142,14 @@ _FIRST_NAME: Final = Comparison(
     "first_name",
     (
         _FIRST_NAME_APART.levels[0],
-        Level("same, and the last name", _SAME_NAMES, 0.5, 2e-5, tf_column="full_name"),
+        Level(
+            "same, and the last name",
+            _SAME_NAMES,
+            0.5,
+            2e-5,
+            tf_column="full_name",
+            tf_minimum=1e-7,
+        ),
         replace(_FIRST_NAME_APART.levels[1], m=0.22),
         *_FIRST_NAME_APART.levels[2:],
     ),
