@@ -48,12 +48,16 @@
     {%- if not is_partial() %}{{ forget_everything() }}{% endif -%}
 {%- endmacro %}
 
+{# Pairs of a changed record, and pairs of two records that a block may have brought together or
+   parted. #}
 {% macro forget_affected_pairs() -%}
     {%- if is_partial() -%}
+        {%- set affected = 'select record_id from ' ~ ref('match_affected') -%}
         delete from {{ this }}
         where
-            left_record_id in (select record_id from {{ ref('match_affected') }})
-            or right_record_id in (select record_id from {{ ref('match_affected') }})
+            left_record_id in ({{ affected }} where has_changed)
+            or right_record_id in ({{ affected }} where has_changed)
+            or (left_record_id in ({{ affected }}) and right_record_id in ({{ affected }}))
     {%- else -%}
         {{ forget_everything() }}
     {%- endif -%}

@@ -15,20 +15,34 @@ flipped_blocks as (
 
 {# On a full build every record is affected, and listing them all would serve nobody: no table here
    has a row then. #}
-final as (
-    select record_id
+found as (
+    select
+        record_id,
+        true as has_changed
     from {{ ref('changed_records') }}
-    union
-    select record_id
+    union all
+    select
+        record_id,
+        true as has_changed
     from {{ ref('match_records') }}
     where not is_current
-    union
-    select touched_keys.record_id
+    union all
+    select
+        touched_keys.record_id,
+        false as has_changed
     from touched_keys
     inner join flipped_blocks
         on
             touched_keys.block_rule = flipped_blocks.block_rule
             and touched_keys.block_number = flipped_blocks.block_number
+),
+
+final as (
+    select
+        record_id,
+        bool_or(has_changed) as has_changed
+    from found
+    group by record_id
 )
 
 select * from final

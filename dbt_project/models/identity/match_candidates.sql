@@ -1,6 +1,5 @@
 -- depends_on: {{ ref('source_changes') }}, {{ ref('match_affected') }}
--- depends_on: {{ ref('match_keys') }}, {{ ref('match_records') }}, {{ ref('touched_keys') }}
--- depends_on: {{ ref('changed_records') }}
+-- depends_on: {{ ref('match_records') }}, {{ ref('touched_keys') }}
 {{ config(pre_hook="{{ forget_everything() }}") }}
 
 with oversized_blocks as (
@@ -14,10 +13,8 @@ with oversized_blocks as (
 {%- if is_partial() %}
 
 changed as (
-    select record_id from {{ ref('changed_records') }}
-    union
-    select record_id from {{ ref('match_records') }}
-    where not is_current
+    select record_id from {{ ref('match_affected') }}
+    where has_changed
 ),
 
 -- Everybody whom a changed record may meet.
@@ -37,17 +34,15 @@ neighbours as {{ materialized() }} (
         )
 ),
 
--- Records that did not change themselves, but a block of theirs passed the cap: few, or none.
+-- Records that did not change themselves, but a block of theirs passed the cap: few, or none. Their
+-- pairs with each other are made anew.
 others as (
-    select records.*
-    from {{ ref('match_records') }} as records
-    inner join {{ ref('match_affected') }} as affected
-        on records.record_id = affected.record_id
+    select * from {{ ref('match_records') }}
     where
-        records.is_current
-        and not exists (
-            select 1 from changed
-            where changed.record_id = records.record_id
+        is_current
+        and record_id in (
+            select affected.record_id from {{ ref('match_affected') }} as affected
+            where not affected.has_changed
         )
 ),
 
@@ -55,7 +50,7 @@ other_keys as (
     {{ block_keys('others', ['record_id']) }}
 ),
 
-usable_other_keys as (
+usable_other_keys as {{ materialized() }} (
     select other_keys.*
     from other_keys
     where not exists (
@@ -79,9 +74,8 @@ met as (
         l.record_id,
         r.record_id as other_record_id
     from usable_other_keys as l
-    inner join {{ ref('match_keys') }} as r
+    inner join usable_other_keys as r
         on l.block_rule = r.block_rule and l.block_key = r.block_key
-    where r.is_current
 ),
 
 final as (
