@@ -240,28 +240,30 @@ _GENDER: Final = Comparison(
     ),
 )
 
-# Two addresses that are alike because both hold the name say no more than the names: another
-# provider, or other digits (john.smith1@, john.smith2@).
+# Two mailboxes that are alike because both are the name say no more than the names: other digits or
+# dots (john.smith1@, john_smith2@), or another provider and no digits.
 _MAILBOX_L: Final = "split_part(email_l, '@', 1)"
-_SAME_MAILBOX: Final = f"{_MAILBOX_L} = split_part(email_r, '@', 1)"
+_MAILBOX_R: Final = "split_part(email_r, '@', 1)"
 _ONLY_THE_NAME: Final = (
-    f"length({_MAILBOX_L}) <= 1 + length(coalesce(first_name_l, first_name_r, ''))"
-    " + length(coalesce(last_name_l, last_name_r, ''))"
+    f"(({_MAILBOX_L} <> {_MAILBOX_R}"
+    f" and translate({_MAILBOX_L}, '0123456789._-', '')"
+    f" = translate({_MAILBOX_R}, '0123456789._-', ''))"
+    f" or ({_MAILBOX_L} = {_MAILBOX_R} and email_l <> email_r"
+    f" and translate({_MAILBOX_L}, '0123456789', '') = {_MAILBOX_L}"
+    " and levenshtein(email_l, email_r) > 2))"
 )
-_OTHER_DIGITS: Final = "translate(email_l, '0123456789', '') = translate(email_r, '0123456789', '')"
 
 _ANY_EMAIL: Final = Comparison(
     "email",
     (
         Level(
             "missing",
-            f"{_missing('email')} or (email_l <> email_r"
-            f" and (({_SAME_MAILBOX} and {_ONLY_THE_NAME}) or {_OTHER_DIGITS}))",
+            f"{_missing('email')} or {_ONLY_THE_NAME}",
             is_null=True,
         ),
         Level("same", _same("email"), 0.6, 2e-6),
-        Level("few edits", f"{_edits('email', 2, 10)} or {_edits('email', 3, 16)}", 0.06, 2e-6),
-        Level("same mailbox elsewhere", _SAME_MAILBOX, 0.02, 1e-6),
+        Level("one or two edits", _edits("email", 2, 10), 0.06, 2e-6),
+        Level("same mailbox elsewhere", f"{_MAILBOX_L} = {_MAILBOX_R}", 0.02, 1e-6),
         Level("different", ELSE, 0.32, 0.9999),
     ),
 )
@@ -279,15 +281,23 @@ _CONTACT: Final = Comparison(
         Level("similar address", _SIMILAR_ADDRESS, 0.1, 3e-6),
         Level("phone but for one digit", _edits("phone", 1, 8), 0.02, 2e-6),
         Level("same street", _same("street"), 0.02, 1e-5),
-        # Namesakes in one town live in different streets.
         Level(
-            "another street of the same place",
-            f"street_l <> street_r and {_SAME_PLACE}",
+            "another street of the postcode",
+            f"street_l <> street_r and {_same('postcode')}",
+            0.03,
+            0.001,
+        ),
+        # Namesakes in one town live in different streets, and in a large one there are many.
+        Level(
+            "another street of the city",
+            f"street_l <> street_r and {_same('city')}",
             0.03,
             0.02,
+            tf_column="city",
+            tf_minimum=0.05,
         ),
         Level("same postcode", _same("postcode"), 0.04, 0.001),
-        Level("same city", _same("city"), 0.04, 0.02, tf_column="city", tf_minimum=1e-3),
+        Level("same city", _same("city"), 0.04, 0.02, tf_column="city", tf_minimum=0.01),
         Level("similar city", _edits("city", 2, 5), 0.02, 0.001),
         Level("same state", _same("state"), 0.03, 0.1),
         Level("different", ELSE, 0.05, 0.87),
