@@ -96,6 +96,12 @@ _ANY_FIRST_NAME: Final = Comparison(
         Level("nickname", _same("first_name_key"), 0.06, 0.002),
         Level("swapped with the last name", _SWAPPED, 0.02, 1e-6),
         Level(
+            "one name in the place of the other",
+            "first_name_l = last_name_r or first_name_r = last_name_l",
+            0.005,
+            0.0005,
+        ),
+        Level(
             "one edit, or letters in another order",
             f"{_edits('first_name', 1, 3)} or {_same('first_name_letters')}",
             0.08,
@@ -133,7 +139,7 @@ _ANY_FIRST_NAME: Final = Comparison(
 
 _FIRST_NAME_APART, _HOUSEHOLD_FIRST_NAME = _in_household(
     _ANY_FIRST_NAME,
-    (0.02, 0.003, 1e-5, 0.004, 0.005, 0.005, 0.004, 0.001, 0.015, 0.94),
+    (0.02, 0.003, 1e-5, 0.001, 0.004, 0.005, 0.005, 0.004, 0.001, 0.015, 0.94),
     _SAME_CONTACT,
 )
 # First and last names go together (a Vijay is a Sharma more often than a Smith): two equal names
