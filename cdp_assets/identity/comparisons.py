@@ -45,15 +45,21 @@ def _begins(column: str, letters: int) -> str:
 
 
 _SWAPPED: Final = "first_name_l = last_name_r and first_name_r = last_name_l"
+_MISPLACED: Final = "first_name_l = last_name_r or first_name_r = last_name_l"
 _SAME_NAMES: Final = "first_name_l = first_name_r and last_name_l = last_name_r"
 _SAME_PLACE: Final = f"({_same('postcode')} or {_same('city')})"
 _SAME_ADDRESS: Final = f"({_same('street')} and {_SAME_PLACE})"
-_SIMILAR_ADDRESS: Final = f"({_SAME_PLACE} and {_edits('street', 3, 7)})"
+# Not where only the number differs: that is another house.
+_SIMILAR_STREET: Final = (
+    f"{_edits('street', 3, 7)}"
+    " and translate(street_l, '0123456789', '') <> translate(street_r, '0123456789', '')"
+)
+_SIMILAR_ADDRESS: Final = f"({_SAME_PLACE} and {_SIMILAR_STREET})"
 # Contact points that a household shares; a mailbox is one of them too, but rarely a home's.
 # The first two letters stand before the edits only because edits are dear.
 _SAME_HOME: Final = (
     f"({_SAME_ADDRESS} or {_same('phone')}"
-    f" or ({_SAME_PLACE} and {_begins('street', 2)} and {_edits('street', 3, 7)}))"
+    f" or ({_SAME_PLACE} and {_begins('street', 2)} and {_SIMILAR_STREET}))"
 )
 _SAME_CONTACT: Final = f"({_same('email')} or {_SAME_HOME})"
 
@@ -97,7 +103,7 @@ _ANY_FIRST_NAME: Final = Comparison(
         Level("swapped with the last name", _SWAPPED, 0.02, 1e-6),
         Level(
             "one name in the place of the other",
-            "first_name_l = last_name_r or first_name_r = last_name_l",
+            _MISPLACED,
             0.005,
             0.0005,
         ),
@@ -165,7 +171,7 @@ _ANY_LAST_NAME: Final = Comparison(
     "last_name",
     (
         # A swap counts once, with the first name.
-        Level("missing", f"{_missing('last_name')} or ({_SWAPPED})", is_null=True),
+        Level("missing", f"{_missing('last_name')} or {_MISPLACED}", is_null=True),
         Level("same", _same("last_name"), 0.78, 0.002, tf_column="last_name", tf_minimum=1e-5),
         Level("one edit", _edits("last_name", 1, 3), 0.08, 0.0005),
         Level(

@@ -362,6 +362,8 @@ def _by_splink(
         for item in model.comparisons
     ]
     settings = splink_settings(replace(model, comparisons=tuple(plain)))
+    # Further turns drive a level that a blocking never reaches to 0, which Splink refuses.
+    settings["max_iterations"] = 10
     columns = ", ".join(("record_id", *MATCH_COLUMNS))
     connection.execute(f"create temp view splink_input as select {columns} from sample")
     with _quiet():
