@@ -83,6 +83,11 @@ def test_what_is_no_json_is_refused():
             "gamma_shoe = 0",
             r"vetoes\[0\]\.condition holds 'gamma_shoe'",
         ),
+        (
+            ("doubts", 0, "condition"),
+            "gamma_shoe = 0",
+            r"doubts\[0\]\.condition holds 'gamma_shoe'",
+        ),
         (("term_frequencies",), {}, "term_frequencies lacks city"),
         (("term_frequencies", "city", "default"), 2, r"term_frequencies\.city\.default must"),
         (
@@ -138,6 +143,7 @@ def small_model() -> MatchModel:
                 ],
                 "blocking": [{"name": "city", "key": "city || '|' || state"}],
                 "vetoes": [{"reason": "elsewhere", "condition": "gamma_city = 0"}],
+                "doubts": [{"reason": "city_alone", "condition": "gamma_city = 1"}],
                 "term_frequencies": {"city": {"default": 0.001, "values": {"ulm": 0.25}}},
             }
         ),

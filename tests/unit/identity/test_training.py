@@ -121,5 +121,6 @@ def town(people: int) -> pa.Table:
     for row in rows:
         row["birth_days"] = (date.fromisoformat(row["birth_date"]) - EPOCH).days
         row["first_name_key"] = row["first_name"]
+        row["full_name"] = f"{row['first_name']} {row['last_name']}"
         row["first_name_letters"] = "".join(sorted(row["first_name"]))
     return pa.Table.from_pylist(rows)
