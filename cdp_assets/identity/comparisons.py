@@ -397,6 +397,14 @@ _ID_AGREES: Final = "(gamma_national_id >= 1 or gamma_household_national_id >= 1
 _ID_DIFFERS: Final = "(gamma_national_id = 0 or gamma_household_national_id = 0)"
 _NAMES_DIFFER: Final = "(gamma_first_name = 0 or gamma_household_first_name = 0)"
 _GENERATION: Final = "(gamma_birth_date = 0 or gamma_household_birth_date = 0)"
+
+
+def _reaches(comparison: Comparison, label: str) -> str:
+    """That two records agree in a comparison at least as much as on the level of this label."""
+    numbers = {level.label: number for number, level in comparison.numbered()}
+    return f"gamma_{comparison.name} >= {numbers[label]}"
+
+
 # What no sum of small agreements outweighs; the rest is for the weights to say.
 VETOES: Final = (
     # Father and son of one name.
@@ -404,6 +412,14 @@ VETOES: Final = (
     Veto(
         "conflicting_names_and_birth_dates",
         f"{_NAMES_DIFFER} and {_GENERATION} and not {_ID_AGREES}",
+    ),
+    # Registered by one mailbox or telephone, twins agree on everything else.
+    Veto(
+        "twins",
+        f"gamma_household_first_name = 0 and {_reaches(_HOUSEHOLD_BIRTH_DATE, 'same')}"
+        f" and {_reaches(_HOUSEHOLD_LAST_NAME, 'one edit')}"
+        f" and ({_reaches(_HOUSEHOLD_EMAIL, 'same')} or {_reaches(_CONTACT, 'same phone')})"
+        f" and not {_ID_AGREES}",
     ),
     Veto("conflicting_ids_and_birth_dates", f"{_ID_DIFFERS} and {_GENERATION}"),
 )

@@ -33,7 +33,7 @@ LARGEST_SCORED_COMPONENT: Final = 300
 # that a chain of links connects are so far more often: what they agree and differ in counts for
 # that much more, in bits. Valid 0 (a pair that tells nothing speaks strongly against) to the
 # model's prior, about 20 (it says nothing). Measured on the labelled sets.
-COMPONENT_BITS: Final = 3
+COMPONENT_BITS: Final = 2
 
 # What a veto adds to what speaks against a pair, in hundredths of a bit; what speaks for the pair
 # counts for nothing. Two records are kept apart by it; one that somebody mistyped still joins a
