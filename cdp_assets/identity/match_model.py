@@ -48,10 +48,14 @@ MATCH_COLUMNS: Final = (
 # Both engines have them and agree on them; the macro spells levenshtein for Athena. Not least and
 # greatest: the engines differ where an argument is NULL.
 FUNCTIONS: Final = frozenset(
-    "levenshtein substr length abs coalesce nullif split_part reverse replace translate cast".split()
+    (
+        "levenshtein substr length abs coalesce nullif split_part reverse replace translate cast"
+    ).split()
 )
 _KEYWORDS: Final = frozenset(
-    "and or not is null in like between case when then else end as integer varchar true false".split()
+    (
+        "and or not is null in like between case when then else end as integer varchar true false"
+    ).split()
 )
 _TOKENS: Final = re.compile(r"'[^']*'|[a-z_][a-z0-9_]*|[0-9]+(?:\.[0-9]+)?|<>|<=|>=|\|\||\S")
 _SYMBOLS: Final = frozenset(("<>", "<=", ">=", "||", "=", "<", ">", "(", ")", ",", "+", "-", "*"))
