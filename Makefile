@@ -28,7 +28,7 @@ dev: $(READY) ## open the Dagster UI on http://127.0.0.1:3000, with sensors and 
 	$(BIN)/cdp dev
 
 test: $(READY) ## run every test that needs no browser (under 10 minutes on 2 cores)
-	$(BIN)/python -m pytest -q -m "not browser" --durations=10
+	$(BIN)/python -m pytest -q -m "not browser" --numprocesses 2 --dist loadgroup --durations=15
 
 test-browser: $(READY) ## drive the real UI in headless Chromium; pictures go to artifacts/
 	$(BIN)/python -m pytest -q -m browser tests/browser

@@ -1,0 +1,12 @@
+"""Which tests share a worker: those of one file, and all that look at the one shared home."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        folder = item.path.parent.name
+        group = folder if folder in ("pipeline", "browser") else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
