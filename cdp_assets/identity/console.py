@@ -14,7 +14,12 @@ import duckdb
 import pyarrow as pa
 
 from cdp_assets.errors import PlatformError
-from cdp_assets.identity.decisions import read_decisions, unpublished_decisions, write_decisions
+from cdp_assets.identity.decisions import (
+    naive_utc,
+    read_decisions,
+    unpublished_decisions,
+    write_decisions,
+)
 from cdp_assets.identity.evidence import Evidence, has_table
 from cdp_assets.identity.explain import changes_since, explain, owners_at
 from cdp_assets.identity.match_model import MatchModel
@@ -215,7 +220,7 @@ def parse_moment(text: str) -> datetime:
         at = datetime.fromisoformat(text)
     except (ValueError, OverflowError) as error:
         raise PlatformError("--as-of takes a date or an ISO 8601 time.") from error
-    return at.astimezone(UTC).replace(tzinfo=None) if at.tzinfo else at
+    return naive_utc(at)
 
 
 def _queue(

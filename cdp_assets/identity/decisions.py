@@ -31,6 +31,20 @@ SCHEMA: Final = pa.schema(
     [(name, pa.timestamp("us") if name == "decided_at" else pa.string()) for name in _COLUMNS]
 )
 
+# Of several decisions about one pair the newest counts, in SQL of both engines.
+CURRENT_DECISIONS: Final = f"""
+    select {", ".join(_COLUMNS)}
+    from (
+        select
+            *,
+            row_number() over (
+                partition by left_record_id, right_record_id
+                order by decided_at desc, decision, decided_by, note
+            ) as place
+        from {DECISIONS.address}
+    ) as decisions
+    where place = 1"""
+
 
 class DecisionsError(PlatformError):
     """A decisions file cannot be used; the message names the object, the line and the column."""
@@ -172,4 +186,9 @@ def _utc(key: str, line_number: int, text: str) -> datetime:
         raise DecisionsError(
             f"{key}, line {line_number}: decided_at is no ISO 8601 time."
         ) from error
+    return naive_utc(at)
+
+
+def naive_utc(at: datetime) -> datetime:
+    """A time as tables keep it: UTC, which is also taken for one that names no offset."""
     return at.astimezone(UTC).replace(tzinfo=None) if at.tzinfo else at

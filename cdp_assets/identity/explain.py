@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import duckdb
 
+from cdp_assets.identity.decisions import CURRENT_DECISIONS
 from cdp_assets.identity.evidence import (
     Evidence,
     Pair,
@@ -591,11 +592,3 @@ _MEANINGS: Final = {
 
 def _meaning(reason: str) -> str:
     return _MEANINGS.get(reason, reason.replace("_", " "))
-
-
-CURRENT_DECISIONS: Final = """
-    select * from identity.identity_decisions
-    qualify row_number() over (
-        partition by left_record_id, right_record_id
-        order by decided_at desc, decision, decided_by, note
-    ) = 1"""

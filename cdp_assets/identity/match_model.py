@@ -61,7 +61,7 @@ _TOKENS: Final = re.compile(r"'[^']*'|[a-z_][a-z0-9_]*|[0-9]+(?:\.[0-9]+)?|<>|<=
 _SYMBOLS: Final = frozenset(("<>", "<=", ">=", "||", "=", "<", ">", "(", ")", ",", "+", "-", "*"))
 _COMMENT: Final = "--"
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
-_VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
 
 @dataclass(frozen=True)
@@ -288,7 +288,7 @@ class _Reader:
         if content.get("format") != FORMAT:
             self._fail("format", f"must be {FORMAT}; this platform reads no other")
         version = content.get("version")
-        if not isinstance(version, str) or not _VERSION.fullmatch(version):
+        if not isinstance(version, str) or not VERSION.fullmatch(version):
             self._fail("version", "must be up to 63 letters, digits, '_', '.' or '-'")
         comparisons = tuple(
             self._comparison(item, f"comparisons[{place}]")

@@ -6,20 +6,18 @@ the setting names its version. Not here: the format (`match_model.py`), training
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
 
 from cdp_assets.errors import PlatformError
-from cdp_assets.identity.match_model import MatchModel, from_json, load_default
+from cdp_assets.identity.match_model import VERSION, MatchModel, from_json, load_default
 from cdp_assets.identity.tables import MATCH_MODEL, TERM_FREQUENCIES
 from cdp_assets.resources.object_store import ObjectMissingError, ObjectStore
 from cdp_assets.resources.warehouse import Warehouse
 
 PREFIX: Final = "models/identity/"
-_VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 def load_model(name: str, store: ObjectStore) -> MatchModel:
@@ -39,7 +37,7 @@ def load_model(name: str, store: ObjectStore) -> MatchModel:
         if not path.is_file():
             raise PlatformError(f"CDP_IDENTITY_MODEL: there is no file {name}.")
         return from_json(path.read_bytes(), path.name)
-    if not _VERSION.fullmatch(name):
+    if not VERSION.fullmatch(name):
         raise PlatformError(f"CDP_IDENTITY_MODEL is {name!r}: it takes a version or a JSON file.")
     try:
         return from_json(store.read(_key(name)), _key(name))

@@ -24,10 +24,9 @@ import pyarrow as pa
 from cdp_assets.dbt.project import build_dbt_resource, dbt_project
 from cdp_assets.errors import PlatformError
 from cdp_assets.identity.apply import apply_assignments
-from cdp_assets.identity.decisions import keep_decisions
+from cdp_assets.identity.decisions import CURRENT_DECISIONS, keep_decisions
 from cdp_assets.identity.evaluate import Agreement, evaluate_sample
 from cdp_assets.identity.evidence import ordered
-from cdp_assets.identity.explain import CURRENT_DECISIONS
 from cdp_assets.identity.gate import ChangeCounts, Verdict, count_changes, judge
 from cdp_assets.identity.model_files import load_model, use_model
 from cdp_assets.identity.resolve import resolve

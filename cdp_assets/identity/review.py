@@ -18,9 +18,8 @@ import duckdb
 import pyarrow as pa
 
 from cdp_assets.errors import PlatformError
-from cdp_assets.identity.decisions import Decision
+from cdp_assets.identity.decisions import CURRENT_DECISIONS, Decision
 from cdp_assets.identity.evidence import Evidence, Pair, evidence_of, ordered, rows_of
-from cdp_assets.identity.explain import CURRENT_DECISIONS
 from cdp_assets.identity.match_model import MatchModel
 
 # What a reviewer answers, and the decision that it becomes.

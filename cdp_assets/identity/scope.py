@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from cdp_assets.identity.decisions import CURRENT_DECISIONS
 from cdp_assets.identity.stable_ids import customer_id
 from cdp_assets.identity.tables import ASSIGNMENTS, DECISIONS, MAP, REFUSED_MERGES
 from cdp_assets.resources.warehouse import Statements
@@ -144,19 +145,6 @@ _VANISHED = f"""
         where records.record_id = previous.record_id
     )"""
 
-_CURRENT_DECISIONS = f"""
-    select decision, left_record_id, right_record_id, decided_at
-    from (
-        select
-            *,
-            row_number() over (
-                partition by left_record_id, right_record_id
-                order by decided_at desc, decision, decided_by, note
-            ) as place
-        from {DECISIONS.address}
-    ) as decisions
-    where place = 1"""
-
 # A decision may name a record that is gone; the joins drop it.
 _LINKS = f"""
     select
@@ -169,7 +157,7 @@ _LINKS = f"""
         from identity.identity_edges
         union all
         select left_record_id, right_record_id, 0, 1, decided_at, 'decision', 'human'
-        from ({_CURRENT_DECISIONS}) as decisions
+        from ({CURRENT_DECISIONS}) as decisions
         where decision = 'must_link'
     ) as links
     inner join scope_records as a on links.left_record_id = a.record_id
@@ -177,7 +165,7 @@ _LINKS = f"""
 
 _CANNOT_LINKS = f"""
     select a.number as "left", b.number as "right"
-    from ({_CURRENT_DECISIONS}) as decisions
+    from ({CURRENT_DECISIONS}) as decisions
     inner join scope_records as a on decisions.left_record_id = a.record_id
     inner join scope_records as b on decisions.right_record_id = b.record_id
     where decisions.decision = 'cannot_link'"""

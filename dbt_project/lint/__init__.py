@@ -10,14 +10,15 @@ import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from jinja2 import pass_context
 from jinja2.runtime import Context
 
-_MODEL = Path(__file__).resolve().parents[2] / "cdp_assets" / "identity" / "models" / "default.json"
+from cdp_assets.identity.match_model import load_default
+
+_MODEL = load_default().compact_json()
 
 
 class _Adapter:
@@ -40,11 +41,7 @@ run_started_at = datetime(2025, 1, 1, tzinfo=UTC)
 
 def env_var(name: str, default: str = "") -> str:
     """The variables of settings.py; of the identity models, the one that ships."""
-    if name != "CDP_MATCH_MODEL":
-        return default
-    model = json.loads(_MODEL.read_bytes())
-    used = {level.get("tf_column") for item in model["comparisons"] for level in item["levels"]}
-    return json.dumps({**model, "tf_columns": sorted(used - {None})})
+    return _MODEL if name == "CDP_MATCH_MODEL" else default
 
 
 def run_query(sql: str) -> list[list[int]]:
