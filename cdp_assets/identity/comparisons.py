@@ -47,6 +47,11 @@ def _begins(column: str, letters: int) -> str:
 _SWAPPED: Final = "first_name_l = last_name_r and first_name_r = last_name_l"
 _MISPLACED: Final = "first_name_l = last_name_r or first_name_r = last_name_l"
 _SAME_NAMES: Final = "first_name_l = first_name_r and last_name_l = last_name_r"
+# Many have a telephone at home and one in the pocket.
+_SAME_PHONE: Final = (
+    "(phone_l = phone_r or phone_l = other_phone_r or other_phone_l = phone_r"
+    " or other_phone_l = other_phone_r)"
+)
 _SAME_PLACE: Final = f"({_same('postcode')} or {_same('city')})"
 _SAME_ADDRESS: Final = f"({_same('street')} and {_SAME_PLACE})"
 # Not where only the number differs: that is another house.
@@ -58,7 +63,7 @@ _SIMILAR_ADDRESS: Final = f"({_SAME_PLACE} and {_SIMILAR_STREET})"
 # Contact points that a household shares; a mailbox is one of them too, but rarely a home's.
 # The first two letters stand before the edits only because edits are dear.
 _SAME_HOME: Final = (
-    f"({_SAME_ADDRESS} or {_same('phone')}"
+    f"({_SAME_ADDRESS} or {_SAME_PHONE}"
     f" or ({_SAME_PLACE} and {_begins('street', 2)} and {_SIMILAR_STREET}))"
 )
 _SAME_CONTACT: Final = f"({_same('email')} or {_SAME_HOME})"
@@ -287,8 +292,8 @@ _CONTACT: Final = Comparison(
     "contact",
     (
         Level("missing", f"{_missing('phone')} and {_missing(*_ADDRESS)}", is_null=True),
-        Level("same phone and address", f"{_same('phone')} and {_SAME_ADDRESS}", 0.3, 2e-6),
-        Level("same phone", _same("phone"), 0.15, 3e-6),
+        Level("same phone and address", f"{_SAME_PHONE} and {_SAME_ADDRESS}", 0.3, 2e-6),
+        Level("same phone", _SAME_PHONE, 0.15, 3e-6),
         Level("same address", _SAME_ADDRESS, 0.2, 6e-6),
         Level("similar address", _SIMILAR_ADDRESS, 0.1, 3e-6),
         Level("phone but for one digit", _edits("phone", 1, 8), 0.02, 2e-6),

@@ -34,6 +34,7 @@ MATCH_COLUMNS: Final = (
     "gender",
     "email",
     "phone",
+    "other_phone",
     "street",
     "city",
     "state",

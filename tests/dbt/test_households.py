@@ -53,6 +53,12 @@ TOWN = [
     person("wife", "Ruth", "Eyre", birth_date="1975-04-04", phone_e164="+442079460202"),
     person("husband", "Omar", "Eyre", birth_date="1971-09-19", phone_e164="+442079460202"),
     person("caller", "", "", phone_e164="+442079460202"),
+    # One person of a common name, reached at home and on the move.
+    person(
+        "home", "John", "Smith", phone_e164="+442079460303", mobile_phone_e164="+447700900303",
+        birth_date="1985-08-06", **OAK,
+    ),
+    person("pocket", "John", "Smith", phone_e164="+447700900303"),
     # Strangers whom a form gave one address.
     person("junk-a", "Gus", "Farr", email="none@none.com", birth_date="1980-01-02"),
     person("junk-b", "Ida", "Gale", email="none@none.com", birth_date="1990-03-04"),
@@ -101,6 +107,10 @@ def test_siblings(town):
 
 def test_household_phone(town):
     assert groups(town, "wife", "husband") == [{"husband"}, {"wife"}]
+
+
+def test_two_numbers_of_one_person(town):
+    assert groups(town, "home", "pocket") == [{"home", "pocket"}]
 
 
 def test_shared_device(town):

@@ -23,8 +23,15 @@
 {% macro match_columns() -%}
     {{ return([
         'first_name', 'first_name_key', 'last_name', 'birth_date', 'birth_days', 'gender', 'email',
-        'phone', 'street', 'city', 'state', 'postcode', 'national_id', 'loyalty_id',
+        'phone', 'other_phone', 'street', 'city', 'state', 'postcode', 'national_id', 'loyalty_id',
         'first_name_sound', 'first_name_letters', 'last_name_sound', 'full_name',
+    ]) }}
+{%- endmacro %}
+
+{# Those that hold an identifier, with its type. #}
+{% macro identifying_match_columns() -%}
+    {{ return([
+        ('email', 'email'), ('phone', 'phone'), ('other_phone', 'phone'), ('loyalty_id', 'loyalty_id'),
     ]) }}
 {%- endmacro %}
 

@@ -87,7 +87,16 @@
    Text of eighteen digits compares like the number, and one plain max() is five times as fast as
    the engines' own aggregates over a pair. #}
 {% macro newest(value, at, condition='true') -%}
-    substr(max(
+    {{ _value_at('max', value, at, condition) }}
+{%- endmacro %}
+
+{# Aggregate: the value that was seen first, of two seen at one time the lesser; see `newest`. #}
+{% macro oldest(value, at, condition='true') -%}
+    {{ _value_at('min', value, at, condition) }}
+{%- endmacro %}
+
+{% macro _value_at(aggregate, value, at, condition) -%}
+    substr({{ aggregate }}(
         case
             when {{ condition }}
                 then cast(100000000000000000 + {{ epoch_micros(at) }} as varchar) || {{ value }}

@@ -82,12 +82,12 @@
    map has followed. #}
 {% macro records_told_anew() -%}
     select record_id from {{ ref('changed_records') }}
-    {%- for identifier_type in ['email', 'phone', 'loyalty_id'] %}
+    {%- for column, identifier_type in identifying_match_columns() %}
     union
     select known.record_id
     from {{ this }} as known
     inner join {{ ref('suppressed_identifiers') }} as suppressed
-        on known.{{ identifier_type }} = suppressed.identifier_value
+        on known.{{ column }} = suppressed.identifier_value
     where suppressed.identifier_type = '{{ identifier_type }}'
     {%- endfor %}
     union

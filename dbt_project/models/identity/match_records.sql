@@ -10,6 +10,7 @@
     'gender': fold_gender('gender'),
     'email': 'email_key',
     'phone': 'coalesce(phone_e164, mobile_phone_e164)',
+    'other_phone': 'nullif(mobile_phone_e164, coalesce(phone_e164, mobile_phone_e164))',
     'street': fold_text('mailing_street'),
     'city': fold_text('mailing_city'),
     'state': fold_text('mailing_state'),
@@ -40,9 +41,13 @@ told_anew as {{ materialized() }} (
 crm_newest as (
     select
         record_id,
-        {%- for column in told_columns %}
+        {%- for column in told_columns if column != 'other_phone' %}
         {{ newest(column, 'last_seen_at') }} as {{ column }},
         {%- endfor %}
+        nullif(
+            coalesce({{ newest('other_phone', 'last_seen_at') }}, {{ oldest('phone', 'last_seen_at') }}),
+            {{ newest('phone', 'last_seen_at') }}
+        ) as other_phone,
         {{ newest('cast(is_deleted as varchar)', 'last_seen_at') }} = 'true' as is_deleted,
         min(exists_since) as exists_since
     from crm_often
@@ -70,6 +75,7 @@ reachable as (
         record_id,
         {{ newest('identifier_value', 'last_seen_at', "identifier_type = 'email'") }} as email,
         {{ newest('identifier_value', 'last_seen_at', "identifier_type = 'phone'") }} as phone,
+        {{ oldest('identifier_value', 'last_seen_at', "identifier_type = 'phone'") }} as oldest_phone,
         {{ newest('identifier_value', 'last_seen_at', "identifier_type = 'loyalty_id'") }}
             as loyalty_id
     from {{ ref('identifiers') }}
@@ -89,6 +95,7 @@ tellers as (
         told.birth_date,
         reachable.email,
         reachable.phone,
+        nullif(reachable.oldest_phone, reachable.phone) as other_phone,
         reachable.loyalty_id,
         records.first_seen_at
     from told
@@ -113,7 +120,7 @@ persons as (
         record_id,
         {%- for column in told_columns %}
         {{ column if column in ['first_name', 'first_name_key', 'last_name', 'birth_date', 'email',
-            'phone', 'loyalty_id'] else 'cast(null as varchar) as ' ~ column }},
+            'phone', 'other_phone', 'loyalty_id'] else 'cast(null as varchar) as ' ~ column }},
         {%- endfor %}
         first_seen_at
     from tellers
@@ -136,6 +143,7 @@ meaningful as {{ inlined() }} (
         gender,
         email,
         phone,
+        other_phone,
         street,
         city,
         state,
@@ -193,7 +201,16 @@ final as (
         ) as birth_days,
         named.gender,
         case when suppressed_emails.identifier_value is null then named.email end as email,
-        case when suppressed_phones.identifier_value is null then named.phone end as phone,
+        coalesce(
+            case when suppressed_phones.identifier_value is null then named.phone end,
+            case when suppressed_other_phones.identifier_value is null then named.other_phone end
+        ) as phone,
+        case
+            when
+                suppressed_phones.identifier_value is null
+                and suppressed_other_phones.identifier_value is null
+                then named.other_phone
+        end as other_phone,
         named.street,
         named.city,
         named.state,
@@ -223,11 +240,11 @@ final as (
         on {{ first_word('named.first_name') }} = first_words.word
     left join last_names
         on named.last_name = last_names.last_name
-    {%- for identifier_type in ['email', 'phone', 'loyalty_id'] %}
-    left join suppressed as suppressed_{{ identifier_type }}s
+    {%- for column, identifier_type in identifying_match_columns() %}
+    left join suppressed as suppressed_{{ column }}s
         on
-            suppressed_{{ identifier_type }}s.identifier_type = '{{ identifier_type }}'
-            and named.{{ identifier_type }} = suppressed_{{ identifier_type }}s.identifier_value
+            suppressed_{{ column }}s.identifier_type = '{{ identifier_type }}'
+            and named.{{ column }} = suppressed_{{ column }}s.identifier_value
     {%- endfor %}
     {%- for column in used_frequency_columns() %}
     left join frequencies as {{ column }}_frequencies
