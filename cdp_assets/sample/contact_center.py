@@ -110,8 +110,8 @@ def _attributes(
     company: Company, ids: np.ndarray, who: np.ndarray, day: np.ndarray, is_update: bool
 ) -> text.Strings:
     people, dice = company.people, company.dice("connect")
-    is_verified = dice.chance("verified", ids, 0.82)
-    has_loyalty = people.has_loyalty[who] & is_verified & dice.chance("tells loyalty", ids, 0.55)
+    is_verified = dice.chance("verified", ids, 0.92)
+    has_loyalty = people.has_loyalty[who] & is_verified & dice.chance("tells loyalty", ids, 0.70)
     reason = text.take(_REASONS, dice.below("reason", ids, len(_REASONS)))
     first = writing.first_names(people, who, dice, ids, nicknames=0.18)
     names = text.join(
@@ -129,7 +129,7 @@ def _endpoints(
     company: Company, ids: np.ndarray, who: np.ndarray, day: np.ndarray, channel: np.ndarray
 ) -> text.Strings:
     people, dice = company.people, company.dice("connect")
-    uses_landline = people.has_landline(who) & dice.chance("landline", ids, 0.20)
+    uses_landline = people.has_landline(who) & dice.chance("landline", ids, 0.12)
     numbers = phones.either(uses_landline, people.landline(who), people.mobile_at(who, day))
     is_withheld = dice.chance("withheld", ids, 0.02)
     phone = text.join(

@@ -101,7 +101,7 @@ def _email_kinds(company: Company, contacts: np.ndarray) -> np.ndarray:
     return np.where(
         contacts & 1,
         dice.pick("email of second", contacts, (0.68, 0.08, 0.20, 0.03, 0.01)),
-        dice.pick("email of first", contacts, (0.90, 0.025, 0.05, 0.015, 0.01)),
+        dice.pick("email of first", contacts, (0.92, 0.025, 0.03, 0.015, 0.01)),
     )
 
 
@@ -153,7 +153,7 @@ def rows(company: Company, contacts: np.ndarray, day: int) -> pa.Table:
     mobiles = people.mobile_at(who, as_of)
     has_landline = people.has_landline(who)
     has_phone = dice.chance("has phone", contacts, np.where(has_landline, 0.65, 0.08))
-    has_mobile = dice.chance("has mobile", contacts, np.where(is_second, 0.55, 0.80))
+    has_mobile = dice.chance("has mobile", contacts, np.where(is_second, 0.60, 0.88))
     has_loyalty = people.has_loyalty[who] & dice.chance(
         "has loyalty", contacts, np.where(is_second, 0.40, 0.92)
     )

@@ -126,19 +126,19 @@ def _receipts(company: Company, basket: _Basket) -> pa.Table:
     country = _CITY_COUNTRY[city]
     total = np.bincount(basket.receipt, basket.quantity * basket.unit_cents, len(ids))
     payment = dice.pick("payment", ids, (0.68, 0.20, 0.10, 0.02))
-    # Only the newer terminals hand over a card's token.
-    has_token = ((payment == 0) | (payment == 2)) & (basket.store % 4 == 0)
+    # Only the newest terminals hand over a card's token.
+    has_token = ((payment == 0) | (payment == 2)) & (basket.store % 8 == 0)
     day = basket.sold_ms // _DAY_MS - company.epoch_day(0)
     emails = writing.emails(people.email_at(who, day), dice, ids, slips=0.03)
     junk = dice.chance("is junk", ids, 0.03)
     # Some shoppers always give their email, most never.
     gives_email = dice.chance(
-        "gives email", ids, people.dice.pick("e-receipts", who, (5, 3, 2)) * 0.42
+        "gives email", ids, people.dice.pick("e-receipts", who, (5, 3, 2)) * 0.50
     )
     gives_phone = dice.chance(
         "gives phone", ids, people.dice.pick("tells phone", who, (9, 1)) * 0.6
     )
-    gives_loyalty = dice.chance("gives loyalty", ids, 0.86) & people.has_loyalty[who]
+    gives_loyalty = dice.chance("gives loyalty", ids, 0.93) & people.has_loyalty[who]
     local_ms = basket.sold_ms + _CITY_OFFSET[city] * 60_000
     return pa.table(
         {

@@ -245,7 +245,7 @@ def _login_positions(
     first_login = np.where(company.people.has_login[who], first_login, NEVER)
     logs_in_at = np.minimum(1 + dice.below("login at", visits, 3), length - 1)
     # Most visits of known users begin with an identify call, as the libraries advise.
-    state = dice.pick("state", visits, (0.12, 0.85, 0.03))
+    state = dice.pick("state", visits, (0.05, 0.92, 0.03))
     later = np.select([state == 0, state == 1], [np.full(len(who), _FROM_START), logs_in_at],
                       _ANONYMOUS)  # fmt: skip
     return np.select([day < first_login, day == first_login], [_ANONYMOUS, logs_in_at], later)
