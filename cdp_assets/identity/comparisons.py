@@ -414,6 +414,9 @@ BLOCKING: Final = (
     BlockingRule("birth_date", "birth_date", _LOOSE),
     BlockingRule("birth_date_place", "birth_date || '|' || coalesce(postcode, city)"),
     BlockingRule("street", "street", _LOOSE),
+    BlockingRule(
+        "street_begins_place", "substr(street, 1, 10) || '|' || coalesce(postcode, city)", _LOOSE
+    ),
     BlockingRule("street_first_name", "street || '|' || substr(first_name, 1, 2)", 20),
     BlockingRule(
         "names_begin", "substr(last_name, 1, 4) || '|' || substr(first_name, 1, 2)", _LOOSE
