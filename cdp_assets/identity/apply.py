@@ -22,7 +22,7 @@ from cdp_assets.identity.tables import (
     REDIRECTS,
     TOUCHED,
 )
-from cdp_assets.resources.warehouse import Warehouse
+from cdp_assets.resources.warehouse import Statements, Warehouse
 
 
 @dataclass(frozen=True)
@@ -40,39 +40,40 @@ class Applied:
 
 def apply_assignments(warehouse: Warehouse, run_id: str) -> Applied:
     """Make the candidate the customer map."""
-    warehouse.execute(*(table.create_if_missing for table in APPLIED))
     now = datetime.now(UTC).replace(tzinfo=None)
-    inputs = {
-        "run": pa.table({"run_id": [run_id], "now": pa.array([now], pa.timestamp("us"))}),
-        "redirects": _redirects(warehouse),
-    }
-    warehouse.execute(
-        _MARK_TOUCHED_OLD,
-        *_RECORD_EVENTS,
-        *_MOVE_RECORDS,
-        _MARK_TOUCHED_NEW,
-        f"delete from {REDIRECTS.address}",
-        f"insert into {REDIRECTS.address} select * from redirects",
-        *_SETTLE,
-        inputs=inputs,
-    )
-    counts = warehouse.query(
-        f"select (select count(*) from {MAP.address}) as records,"
-        f" (select count(*) from {TOUCHED.address}) as touched"
-    )
+    with warehouse.session() as session:
+        session.execute(*(table.create_if_missing for table in APPLIED))
+        inputs = {
+            "run": pa.table({"run_id": [run_id], "now": pa.array([now], pa.timestamp("us"))}),
+            "redirects": _redirects(session),
+        }
+        session.execute(
+            _MARK_TOUCHED_OLD,
+            *_RECORD_EVENTS,
+            *_MOVE_RECORDS,
+            _MARK_TOUCHED_NEW,
+            f"delete from {REDIRECTS.address}",
+            f"insert into {REDIRECTS.address} select * from redirects",
+            *_SETTLE,
+            inputs=inputs,
+        )
+        counts = session.query(
+            f"select (select count(*) from {MAP.address}) as records,"
+            f" (select count(*) from {TOUCHED.address}) as touched"
+        )
     return Applied(**counts.to_pylist()[0])
 
 
-def _redirects(warehouse: Warehouse) -> pa.Table:
-    known = _pairs(warehouse, f"select old_customer_id, customer_id from {REDIRECTS.address}")
+def _redirects(session: Statements) -> pa.Table:
+    known = _pairs(session, f"select old_customer_id, customer_id from {REDIRECTS.address}")
     found = [
         Change(row["event"], row["customer_id"], row["other_customer_id"])
-        for row in warehouse.query(f"select * from {CHANGES.address}").to_pylist()
+        for row in session.query(f"select * from {CHANGES.address}").to_pylist()
     ]
-    ended = known.keys() | _ids(warehouse, _RETIRED_IDS)
+    ended = known.keys() | _ids(session, _RETIRED_IDS)
     ended |= {change.other_customer_id for change in found if change.other_customer_id}
-    homes = homes_of(_pairs(warehouse, _NEWLY_PLACED).items() if ended else (), ended)
-    living = _ids(warehouse, _LIVING_AGAIN)
+    homes = homes_of(_pairs(session, _NEWLY_PLACED).items() if ended else (), ended)
+    living = _ids(session, _LIVING_AGAIN)
     closed = close_redirects(known, found, living, homes)
     return pa.table(
         {
@@ -82,12 +83,12 @@ def _redirects(warehouse: Warehouse) -> pa.Table:
     )
 
 
-def _pairs(warehouse: Warehouse, sql: str) -> dict[str, str]:
-    return dict(zip(*warehouse.query(sql).to_pydict().values(), strict=True))
+def _pairs(session: Statements, sql: str) -> dict[str, str]:
+    return dict(zip(*session.query(sql).to_pydict().values(), strict=True))
 
 
-def _ids(warehouse: Warehouse, sql: str) -> set[str]:
-    return set(warehouse.query(sql).column(0).to_pylist())
+def _ids(session: Statements, sql: str) -> set[str]:
+    return set(session.query(sql).column(0).to_pylist())
 
 
 _MOVED = "customer_id is distinct from previous_customer_id"

@@ -33,7 +33,7 @@ from cdp_assets.identity.scope import Scope, read_scope
 from cdp_assets.identity.scoring import Score, evidence_of, score_pairs, unscored_pairs
 from cdp_assets.identity.stable_ids import Change, Records, assign, changes
 from cdp_assets.identity.tables import ASSIGNMENTS, CHANGES, REFUSED_MERGES
-from cdp_assets.resources.warehouse import Warehouse
+from cdp_assets.resources.warehouse import Statements, Warehouse
 
 IntArray = NDArray[np.int64]
 
@@ -63,26 +63,31 @@ class Resolution:
 
 def resolve(warehouse: Warehouse, soft_cap: int = SOFT_CAP, hard_cap: int = HARD_CAP) -> Resolution:
     """Cluster what has to be looked at and write the candidate, for the gate to audit."""
-    resolution = propose(warehouse, soft_cap, hard_cap)
-    warehouse.execute(
-        f"create or replace table {ASSIGNMENTS.address} as select * from assignments",
-        f"create or replace table {CHANGES.address} as select * from changes",
-        f"delete from {REFUSED_MERGES.address}" + ("" if resolution.is_rebuild else _LOOKED_AT),
-        f"insert into {REFUSED_MERGES.address} select * from refused",
-        inputs={
-            "assignments": resolution.assignments,
-            "changes": resolution.changes,
-            "refused": resolution.refused,
-        },
-    )
+    with warehouse.session() as session:
+        resolution = _propose(session, soft_cap, hard_cap)
+        session.execute(
+            f"create or replace table {ASSIGNMENTS.address} as select * from assignments",
+            f"create or replace table {CHANGES.address} as select * from changes",
+            f"delete from {REFUSED_MERGES.address}" + ("" if resolution.is_rebuild else _LOOKED_AT),
+            f"insert into {REFUSED_MERGES.address} select * from refused",
+            inputs={
+                "assignments": resolution.assignments,
+                "changes": resolution.changes,
+                "refused": resolution.refused,
+            },
+        )
     return resolution
 
 
 def propose(warehouse: Warehouse, soft_cap: int = SOFT_CAP, hard_cap: int = HARD_CAP) -> Resolution:
     """The candidate that `resolve` would write; nothing that a later run reads is changed."""
     with warehouse.session() as session:
-        scope = read_scope(session)
-        return resolve_scope(scope, partial(score_pairs, session), soft_cap, hard_cap)
+        return _propose(session, soft_cap, hard_cap)
+
+
+def _propose(session: Statements, soft_cap: int, hard_cap: int) -> Resolution:
+    scope = read_scope(session)
+    return resolve_scope(scope, partial(score_pairs, session), soft_cap, hard_cap)
 
 
 def resolve_scope(

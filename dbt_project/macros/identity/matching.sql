@@ -202,11 +202,12 @@
 
 
 {# What many conditions ask, the shorter first: each is worked out once per pair. Found as the long
-   parentheses that stand in the model more than once. #}
+   parentheses that stand in the model more than once. They are taken for false where they are
+   NULL, so only those that no NOT can turn into something else. #}
 {% macro shared_conditions() -%}
     {%- set counts = {} -%}
     {%- for comparison in match_model().comparisons -%}
-        {%- for level in comparison.levels -%}
+        {%- for level in comparison.levels if not modules.re.search('\\bnot *\\(', level.condition) -%}
             {%- set open = [] -%}
             {%- for bracket in modules.re.finditer('[()]', level.condition) -%}
                 {%- if bracket.group() == '(' -%}
@@ -214,8 +215,10 @@
                 {%- else -%}
                     {%- set start = open.pop() -%}
                     {%- set group = level.condition[start:bracket.end()] -%}
-                    {#- Not the arguments of a function. -#}
-                    {%- if group | length > 60 and not level.condition[:start][-1:].isalpha() -%}
+                    {%- set after = level.condition[bracket.end():] -%}
+                    {#- Not the arguments of a function, and nothing that is compared. -#}
+                    {%- if group | length > 60 and not level.condition[:start][-1:].isalpha()
+                        and modules.re.match(' (and|or) |[),]|$', after) -%}
                         {%- do counts.update({group: counts.get(group, 0) + 1}) -%}
                     {%- endif -%}
                 {%- endif -%}
@@ -224,7 +227,14 @@
     {%- endfor -%}
     {%- set shared = [] -%}
     {%- for group in counts if counts[group] > 2 -%}
-        {%- do shared.append(('%06d' | format(group | length), group)) -%}
+        {#- What stands within one larger group alone is worked out there, where that needs it. -#}
+        {%- set ns = namespace(is_part=false) -%}
+        {%- for other in counts if other != group and group in other and counts[other] == counts[group] -%}
+            {%- set ns.is_part = true -%}
+        {%- endfor -%}
+        {%- if not ns.is_part -%}
+            {%- do shared.append(('%06d' | format(group | length), group)) -%}
+        {%- endif -%}
     {%- endfor -%}
     {{ return(shared | sort | map(attribute=1) | list) }}
 {%- endmacro %}
@@ -333,7 +343,11 @@
     shared_{{ loop.index }} as (
         select
             *,
-            {{ portable_comparison(with_shared(condition, shared[:loop.index0])) }} as is_shared_{{ loop.index }}
+            {#- CASE asks what is dear only of pairs that the rest leaves open. #}
+            case
+                when {{ portable_comparison(with_shared(condition, shared[:loop.index0])) }} then true
+                else false
+            end as is_shared_{{ loop.index }}
         from {{ 'compared' if loop.first else 'shared_' ~ loop.index0 }}
     ),
     {% endfor %}
