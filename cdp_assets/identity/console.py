@@ -43,6 +43,7 @@ from cdp_assets.identity.review import (
 )
 from cdp_assets.identity.tables import DECISIONS, MATCH_MODEL
 from cdp_assets.resources.build import build_object_store, build_warehouse
+from cdp_assets.resources.warehouse import whole_milliseconds
 from cdp_assets.settings import Settings
 
 
@@ -135,7 +136,7 @@ def give_answers(settings: Settings, answers: list[Answer], by: str) -> str:
     """
     store = build_object_store(settings)
     with build_warehouse(settings).read_published() as connection:
-        decisions = decisions_of(connection, answers, by, datetime.now(UTC))
+        decisions = decisions_of(connection, answers, by, whole_milliseconds(datetime.now(UTC)))
         published = published_decisions(connection)
     known = pa.concat_tables([published, read_decisions(store)])
     new = without_known(decisions, known)
