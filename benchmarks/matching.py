@@ -29,7 +29,7 @@ from cdp_assets.identity.model_files import keep_model, load_model, use_model
 from cdp_assets.identity.resolve import resolve
 from cdp_assets.identity.tables import MAP
 from cdp_assets.naming import CLEANSED, IDENTITY
-from cdp_assets.resources.build import build_object_store, build_warehouse
+from cdp_assets.resources.build import build_duckdb, build_object_store
 from cdp_assets.resources.warehouse import DuckDBWarehouse
 from cdp_assets.settings import (
     DBT_PROJECT_DIR,
@@ -89,7 +89,7 @@ class MatchingHome:
             }
         )
         self.store = build_object_store(self.settings)
-        self.warehouse: DuckDBWarehouse = build_warehouse(self.settings)
+        self.warehouse: DuckDBWarehouse = build_duckdb(self.settings)
         self.raw = self.folder / "lake" / _RAW
 
     @contextmanager

@@ -80,14 +80,15 @@ def never_built(
     """
     nodes = manifest["nodes"]
     keys = {
-        unique_id: dg.AssetKey([node["schema"], node["name"]])
+        unique_id: dg.AssetKey([node["config"]["schema"], node["name"]])
         for unique_id, node in nodes.items()
         if node["resource_type"] in ("model", "seed")
     }
     needed = {
         unique_id
         for unique_id in keys
-        if nodes[unique_id]["resource_type"] == "seed" and nodes[unique_id]["schema"] == layer
+        if nodes[unique_id]["resource_type"] == "seed"
+        and nodes[unique_id]["config"]["schema"] == layer
     }
     waiting = [unique_id for unique_id, key in keys.items() if key in selected]
     while waiting:

@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import boto3
@@ -48,10 +50,21 @@ _LAYERS_PUBLISHED: Final = (SOURCES, CLEANSED, IDENTITY, PROFILE)
 # What another writer's commit in the same moment looks like: nothing was written, try again.
 _CONFLICT: Final = "ICEBERG_COMMIT_ERROR"
 _TRIES: Final = 4
+_SESSION: Final = r"session_[0-9a-f]{12}"
+# What dbt calls tables that it is still making, and those that it has replaced.
+_SCRATCH: Final = ("__bkp", "__ha", "__dbt_tmp")
 
 
 class AthenaError(PlatformError):
     """A statement failed on Athena; the message has its kind and id, and no value of a record."""
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What a sweep removed: tables of the catalogue, and files."""
+
+    tables: int
+    files: int
 
 
 @dataclass(frozen=True)
@@ -263,6 +276,52 @@ class AthenaWarehouse:
             self._glue.set_back(self.database(layer), name, place)
         self._store.delete(_UNDO_LOG)
 
+    def sweep(self, older_than: timedelta) -> Swept:
+        """Remove what killed runs and replaced tables left: nothing that a table still points at.
+
+        Args:
+            older_than: files and sessions younger than this may be at work; the published version
+                of a table lives as long as the table of its database points at it.
+        """
+        before = datetime.now(UTC) - older_than
+        sessions = [
+            name
+            for name in self._glue.databases(self.database("session_"))
+            if re.fullmatch(_SESSION, name.removeprefix(self.database("")))
+        ]
+        databases = [
+            *(self.database(layer) for layer in LAYERS),
+            *(self.published_database(layer) for layer in LAYERS),
+            *sessions,
+        ]
+        tables = [(name, table) for name in databases for table in self._glue.tables(name)]
+        stale = [
+            (name, table)
+            for name, table in tables
+            if name in sessions or any(mark in table["Name"] for mark in _SCRATCH)
+            if table["CreateTime"] < before
+        ]
+        for name, table in stale:
+            self._glue.drop(name, table["Name"])
+        for name in set(sessions) - {name for name, table in tables if (name, table) not in stale}:
+            self._glue.drop_database(name)
+        used = {
+            self._key_of(place).strip("/")
+            for item in tables
+            if item not in stale
+            for place in _places(item[1])
+        }
+        files = [
+            item.key
+            for folder in ("warehouse", "athena-sessions", "athena-results")
+            for item in self._store.list(folder)
+            if item.modified_at < before and item.key != _UNDO_LOG
+            if not any(parent in used for parent in _parents(item.key))
+        ]
+        for key in files:
+            self._store.delete(key)
+        return Swept(tables=len(stale), files=len(files))
+
     def make_layers(self) -> None:
         """Make the databases of the layers."""
         for layer in LAYERS:
@@ -363,6 +422,19 @@ class _Session:
             self._database = self._warehouse.database(f"session_{uuid.uuid4().hex[:12]}")
             self._warehouse.open_session(self._database)
         return self._database
+
+
+def _places(table: Mapping[str, Any]) -> Iterator[str]:
+    """Where the files of a table are: of an Iceberg table, what its current metadata is among."""
+    yield table.get("StorageDescriptor", {}).get("Location", "")
+    metadata = table.get("Parameters", {}).get("metadata_location")
+    if metadata:
+        yield metadata.rpartition("/metadata/")[0]
+
+
+def _parents(key: str) -> Iterator[str]:
+    while key := key.rpartition("/")[0]:
+        yield key
 
 
 def _whole_milliseconds(rows: pa.Table) -> pa.Table:

@@ -59,6 +59,16 @@ class GlueTables:
         """Drop a database without tables, if there is one."""
         _unless_missing(self._client.delete_database, Name=name)
 
+    def databases(self, prefix: str) -> list[str]:
+        """The databases whose names begin so."""
+        pages = self._client.get_paginator("get_databases").paginate()
+        return [
+            database["Name"]
+            for page in pages
+            for database in page["DatabaseList"]
+            if database["Name"].startswith(prefix)
+        ]
+
     def tables(self, database: str) -> list[dict[str, Any]]:
         """The tables and views of a database, as Glue tells them; none if it is not there."""
         pages = self._client.get_paginator("get_tables").paginate(DatabaseName=database)
