@@ -11,7 +11,9 @@ import pytest
 
 from cdp_assets.resources.dynamodb import DynamoDBError, Table, table_definition
 from cdp_assets.resources.dynamodb_ledger import DynamoDBObjectLedger
+from cdp_assets.resources.dynamodb_profiles import DynamoDBProfileStore
 from cdp_assets.resources.object_ledger import LedgerEntry, ObjectLedger, UnknownObject, utc_now
+from cdp_assets.resources.profile_store import Entry, Origin
 from tests.unit.aws import FAULTS, Fault, Wire, dynamodb, new_table, response
 from tests.unit.s3 import s3_endpoint
 
@@ -107,6 +109,58 @@ def test_a_step_that_failed_for_good_is_done_again_from_its_start(
     assert ledger.current(KEY) == committed
 
 
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("retries", [1, 2])
+def test_profiles_are_right_whichever_call_fails_and_is_made_again(
+    fault: Fault, retries: int, dynamodb: Any, s3_endpoint: str
+) -> None:
+    name, wire = new_table(dynamodb), Wire(s3_endpoint, retries)
+    x, y, z = (letter * 32 for letter in (b"x", b"y", b"z"))
+    before = [_profile("a", "1", x, y), _profile("b", "1", z), _profile("c", "1")]
+    after = [Entry("a", "redirect", "b", "b"), _profile("b", "2", x, z), Entry("c", "gone")]
+    for nth in count(1):
+        store = DynamoDBProfileStore(wire.client, name, f"tenant{nth}")
+        wire.fail_nth(0, fault)
+        store.write(Origin(store.begin_sync(), 1, "first"), before)
+        wire.fail_nth(nth, fault)
+        _until_it_works(store, after)
+        if nth > len(wire.calls):
+            break
+        wire.fail_nth(0, fault)
+        found = {each: store.get(each) for each in "abc"}
+        assert {each: hit.document for each, hit in found.items() if hit} == {"a": "2", "b": "2"}
+        owners = [store.find(each) for each in (x, y, z)]
+        assert [hit.customer_id if hit else None for hit in owners] == ["b", None, "b"]
+        held = sorted((row["customer_id"], row["kind"]) for row in store.held().to_pylist())
+        assert held == [("a", "redirect"), ("b", "profile")]
+        assert store.count() == 1
+
+
+def test_a_newer_run_that_comes_in_between_is_not_overwritten(
+    dynamodb: Any, s3_endpoint: str
+) -> None:
+    name, wire = new_table(dynamodb), Wire(s3_endpoint)
+    x = b"x" * 32
+    for nth in range(1, 5):
+        newer = DynamoDBProfileStore(dynamodb, name, f"tenant{nth}")
+        older = DynamoDBProfileStore(wire.client, name, f"tenant{nth}")
+        newer.write(Origin(1, 1, "first"), [_profile("a", "0", x), _profile("b", "0")])
+
+        def interrupt(call: int, request: Any, nth: int = nth, store: Any = newer) -> None:
+            if call == nth:
+                entries = [Entry("a", "gone"), _profile("b", "new", x)]
+                assert store.write(Origin(3, 3, "newer"), entries).written == 2
+
+        wire.answer(interrupt)
+        older.write(Origin(2, 2, "older"), [_profile("a", "old", x), _profile("b", "old")])
+        assert len(wire.calls) >= nth
+        assert newer.get("a") is None
+        kept, owner = newer.get("b"), newer.find(x)
+        assert kept is not None
+        assert (kept.document, owner) == ("new", kept)
+        assert [row["customer_id"] for row in newer.held().to_pylist()] == ["b"]
+
+
 def test_what_a_batch_leaves_over_is_sent_again(dynamodb: Any, wire: Wire) -> None:
     name = new_table(dynamodb)
     table = Table(wire.client, name, "table")
@@ -190,6 +244,20 @@ def test_a_table_is_encrypted_recoverable_and_guarded(dynamodb: Any) -> None:
     assert recovery["PointInTimeRecoveryStatus"] == "ENABLED"
     expiry = dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
     assert expiry == {"AttributeName": "expires_at", "TimeToLiveStatus": "ENABLED"}
+
+
+def _profile(customer_id: str, document: str, *aliases: bytes) -> Entry:
+    return Entry(customer_id, "profile", document, document, aliases)
+
+
+def _until_it_works(store: DynamoDBProfileStore, entries: list[Entry]) -> None:
+    """Sync these entries; from the start, under a new number, while a call of it fails."""
+    try:
+        written = store.write(Origin(store.begin_sync(), 2, "second"), entries)
+    except DynamoDBError:
+        _until_it_works(store, entries)
+    else:
+        assert written.written == len(entries)
 
 
 def _sent(request: Any, table: str) -> Any:
