@@ -29,7 +29,7 @@ import pyarrow.parquet as pq
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from pyiceberg.catalog.glue import GlueCatalog
-from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
+from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, ValidationException
 from pyiceberg.io import FileIO, InputFile, InputStream, OutputFile, OutputStream
 from pyiceberg.table import StaticTable, Table
 from pyiceberg.transforms import parse_transform
@@ -490,6 +490,9 @@ class Catalog:
                 yield url, etag, size, tuple((name, match[name]) for name in names)
 
 
+_LOST_RACES: Final = (CommitFailedException, NoSuchTableError, ValidationException)
+
+
 class _committing:  # noqa: N801 (reads as a verb where it is used)
     """A lost race for a table, in Athena's words."""
 
@@ -500,7 +503,7 @@ class _committing:  # noqa: N801 (reads as a verb where it is used)
         pass
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
-        if kind is not None and issubclass(kind, (CommitFailedException, NoSuchTableError)):
+        if kind is not None and issubclass(kind, _LOST_RACES):
             raise AthenaFailure(
                 "ICEBERG_COMMIT_ERROR", f"Failed to commit Iceberg update to table: {self._name}"
             ) from None

@@ -10,7 +10,7 @@ import re
 import threading
 import uuid
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
@@ -26,6 +26,7 @@ from tests.athena_local import translate
 from tests.athena_local.catalog import Catalog, Files, View, encode_view, is_iceberg
 from tests.athena_local.errors import AthenaFailure, from_engine, not_here
 from tests.athena_local.functions import install
+from tests.athena_local.typecheck import check_types
 from tests.athena_local.values import ResultColumn, hive_type, narrow, texts, trino_type
 
 
@@ -60,6 +61,7 @@ class Outcome:
         update_count: rows written or deleted, where something was.
         scanned: bytes read.
         objects: addresses of the objects that an UNLOAD wrote.
+        infos: the columns as the API describes them.
     """
 
     kind: str
@@ -70,6 +72,7 @@ class Outcome:
     update_count: int | None = None
     scanned: int = 0
     objects: Sequence[str] = ()
+    infos: Sequence[Mapping[str, Any]] = ()
 
 
 class Engine(Protocol):
@@ -105,11 +108,11 @@ class Scan:
 
     Attributes:
         size: bytes.
-        registered: names of Arrow tables that its cursor knows.
+        columns: Hive types of the columns of each table, by database and name.
     """
 
     size: int = 0
-    registered: list[str] = field(default_factory=list)
+    columns: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
 
 
 class DuckDBEngine:
@@ -189,8 +192,9 @@ class DuckDBEngine:
                 raise not_here("time travel")
             owner, name = (table.db or database).lower(), table.name.lower()
             if owner == "information_schema" or "$" in name:
-                return self._metadata(cursor, owner, name, scan)
+                return self._metadata(cursor, owner, name)
             described = self.catalog.must_describe(owner, name, _place_of(sql, table))
+            scan.columns[owner, name] = columns_of(described)
             return self._stand_in(cursor, self.catalog.source(described), scan)
 
         return resolve
@@ -200,8 +204,12 @@ class DuckDBEngine:
     ) -> exp.Expression:
         if isinstance(source, View):
             tree = translate.parse(source.sql)
-            inner = self._resolver(cursor, source.database, scan, source.sql)
-            return exp.Subquery(this=translate.place_tables(tree, inner))
+            # Its columns count as Glue has them; what it reads itself was checked when it was made.
+            within = Scan()
+            inner = self._resolver(cursor, source.database, within, source.sql)
+            placed = translate.place_tables(tree, inner)
+            scan.size += within.size
+            return exp.Subquery(this=placed)
         scan.size += source.size
         name = uuid.uuid5(uuid.NAMESPACE_URL, source.key).hex
         with self._lock:
@@ -211,13 +219,12 @@ class DuckDBEngine:
         return exp.Table(this=exp.to_identifier(name, quoted=True), db=exp.to_identifier("files"))
 
     def _metadata(
-        self, cursor: duckdb.DuckDBPyConnection, owner: str, name: str, scan: Scan
+        self, cursor: duckdb.DuckDBPyConnection, owner: str, name: str
     ) -> exp.Expression:
         from tests.athena_local.metadata import metadata_rows
 
         registered = f"metadata_{uuid.uuid4().hex}"
         cursor.register(registered, metadata_rows(self.catalog, owner, name))
-        scan.registered.append(registered)
         return exp.Table(this=exp.to_identifier(registered, quoted=True))
 
     def _translated(
@@ -227,8 +234,11 @@ class DuckDBEngine:
         tree = translate.parse(sql)
         if not isinstance(tree, (exp.Query, exp.Values, exp.Subquery)):
             raise AthenaFailure("SYNTAX_ERROR", "line 1:1: mismatched input: a query is expected")
-        resolve = self._resolver(cursor, request.database, scan, sql)
-        return translate.to_duckdb(tree, resolve), scan
+        translated = translate.to_duckdb(
+            tree, self._resolver(cursor, request.database, scan, sql)
+        )
+        check_types(sql, request.database, scan.columns)
+        return translated, scan
 
     def _read(self, request: Request, sql: str) -> tuple[list[ResultColumn], pa.Table, int]:
         with self._cursor(request) as cursor:
@@ -644,6 +654,16 @@ def parquet_table(
     }
 
 
+def columns_of(described: Mapping[str, Any]) -> dict[str, str]:
+    """Names and Hive types of the columns of a table or view."""
+    storage = described["StorageDescriptor"]
+    return {
+        one["Name"]: one["Type"]
+        for one in [*storage["Columns"], *described.get("PartitionKeys", [])]
+        if one.get("Parameters", {}).get("iceberg.field.current") != "false"
+    }
+
+
 # --- rows ---------------------------------------------------------------------------------------
 
 
@@ -691,6 +711,10 @@ def for_iceberg(rows: pa.Table, columns: Sequence[ResultColumn]) -> pa.Table:
                 "NOT_SUPPORTED",
                 f"Timestamp precision ({digits}) not supported for Iceberg. "
                 'Use "timestamp(6)" instead.',
+            )
+        if column.duck in ("SMALLINT", "TINYINT", "JSON", "UUID"):
+            raise AthenaFailure(
+                "NOT_SUPPORTED", f"Type not supported for Iceberg: {trino_type(column.duck)}"
             )
         hive_type(column.duck)
     return rows.rename_columns([column.name for column in columns])

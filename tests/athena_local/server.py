@@ -9,8 +9,6 @@ which boto3, dbt and the platform reach them.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import logging
 import tempfile
@@ -22,7 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
@@ -224,6 +222,8 @@ class AthenaService:
         started = time.perf_counter()
         try:
             outcome = self._engine.execute(execution.request)
+            # A type that cannot be told is a failure of the statement, not of the answer later.
+            outcome = replace(outcome, infos=[column.info for column in outcome.columns])
             execution.outcome = outcome
             self._write_result(execution, outcome)
         except AthenaFailure as failure:
@@ -261,18 +261,12 @@ class AthenaService:
             return
         is_table = outcome.kind == "select"
         execution.output = f"{folder}/{name}.{'csv' if is_table else 'txt'}"
-        text = io.StringIO()
+        text = ""
         if is_table:
-            # Athena quotes every value; NULL alone stands without quotes, and empty.
-            rows = csv.writer(text, quoting=csv.QUOTE_NOTNULL, lineterminator="\n") if hasattr(csv, "QUOTE_NOTNULL") else None
-            if rows is None:
-                text.write(_csv([[one.name for one in outcome.columns], *outcome.rows]))
-            else:
-                rows.writerow([one.name for one in outcome.columns])
-                rows.writerows(outcome.rows)
+            text = _csv([[one.name for one in outcome.columns], *outcome.rows])
         elif outcome.statement_type != "DML":
-            text.writelines("\t".join(one or "" for one in row) + "\n" for row in outcome.rows)
-        self._catalog.objects.put(execution.output, text.getvalue().encode())
+            text = "".join("\t".join(one or "" for one in row) + "\n" for row in outcome.rows)
+        self._catalog.objects.put(execution.output, text.encode())
 
     def _execution(self, query_id: str) -> Execution:
         execution = self._executions.get(query_id)
@@ -338,7 +332,7 @@ class AthenaService:
                     {"Data": [{} if one is None else {"VarCharValue": one} for one in row]}
                     for row in rows[start : start + limit]
                 ],
-                "ResultSetMetadata": {"ColumnInfo": [one.info for one in outcome.columns]},
+                "ResultSetMetadata": {"ColumnInfo": list(outcome.infos)},
             },
         }
         if start + limit < len(rows):
@@ -424,6 +418,7 @@ def _page(items: list[Any], body: Mapping[str, Any], name: str, default: int) ->
 
 
 def _csv(rows: list[Any]) -> str:
+    """Athena quotes every value; NULL alone is nothing at all."""
     quoted = (
         ",".join("" if one is None else '"' + one.replace('"', '""') + '"' for one in row)
         for row in rows

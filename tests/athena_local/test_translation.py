@@ -260,6 +260,13 @@ FAILURES = [
     ("select x, count(*) from (values 1) as t (x)", "EXPRESSION_NOT_AGGREGATE"),
     ("select * from nowhere", "TABLE_NOT_FOUND: line 1:15: Table 'awsdatacatalog.db.nowhere' does not"),
     ("select * from nodb.t", "SCHEMA_NOT_FOUND: line 1:15: Schema 'nodb' does not exist"),
+    ("select '1' = 1", "TYPE_MISMATCH: line 1:1: Cannot apply operator"),
+    ("select date '2020-01-01' = '2020-01-01'", "TYPE_MISMATCH"),
+    ("select x from (values 'a') as t (x) where x in (1, 2)", "TYPE_MISMATCH"),
+    ("select 'a' || 1", "TYPE_MISMATCH"),
+    ("select coalesce('a', 1)", "TYPE_MISMATCH"),
+    ("select case when true then 'a' else 1 end", "TYPE_MISMATCH"),
+    ("select 'a' as x union all select 1 as x", "TYPE_MISMATCH"),
     ("select 1.5 / 2", "LOCAL_SERVER_CANNOT"),
 ]
 

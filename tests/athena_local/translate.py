@@ -219,6 +219,18 @@ def _mark_functions(sql: str, tokens: list[Token]) -> str:
     return "".join([*parts, sql[last:]])
 
 
+# https://trino.io/docs/current/language/reserved.html
+_RESERVED: Final = frozenset(
+    """alter and as between by case cast constraint create cross cube current_catalog current_date
+    current_path current_role current_schema current_time current_timestamp current_user deallocate
+    delete describe distinct drop else end escape except execute exists extract false for from full
+    group grouping having in inner insert intersect into is join json_array json_exists json_object
+    json_query json_table json_value left like listagg localtime localtimestamp natural normalize
+    not null on or order outer prepare recursive right rollup select skip table then trim true
+    uescape union unnest using values when where with""".split()
+)
+
+
 def _refuse_shapes(tree: exp.Expression) -> None:
     """Statements that parse and that Athena does not have."""
     if isinstance(tree, exp.Create):
@@ -226,6 +238,9 @@ def _refuse_shapes(tree: exp.Expression) -> None:
             raise AthenaFailure("SYNTAX_ERROR", "line 1:8: mismatched input 'or'")
         if tree.find(exp.TemporaryProperty):
             raise AthenaFailure("SYNTAX_ERROR", "line 1:8: mismatched input 'temporary'")
+    for name in tree.find_all(exp.Identifier):
+        if not name.quoted and name.name.lower() in _RESERVED:
+            raise AthenaFailure("SYNTAX_ERROR", f"line 1:1: mismatched input '{name.name}'")
     for star in tree.find_all(exp.Star):
         if any(star.args.get(name) for name in ("except_", "except", "replace", "rename")):
             raise AthenaFailure("SYNTAX_ERROR", "line 1:1: mismatched input after '*'")
@@ -490,9 +505,8 @@ def cast_as_trino(node: exp.Expression) -> exp.Expression:
         return _call(f"trino_{'try_' if is_try else ''}to_timestamp{name}", value)
     name = _CASTS.get(kind.this)  # pyright: ignore[reportArgumentType]
     if name is not None:
-        if isinstance(value, (exp.Null, exp.Literal)) and not is_try and not (
-            isinstance(value, exp.Literal) and value.is_string and name != "date"
-        ):
+        is_number = isinstance(value, exp.Literal) and value.is_int
+        if not is_try and (is_number or isinstance(value, exp.Null) or _is_day_literal(value, name)):
             return node
         return _call(f"trino_{'try_' if is_try else ''}to_{name}", value)
     if kind.this is exp.DType.DECIMAL and not kind.expressions:
@@ -500,6 +514,11 @@ def cast_as_trino(node: exp.Expression) -> exp.Expression:
     if kind.this not in _PLAIN:
         raise not_here(f"cast to {kind.sql('trino')}")
     return node
+
+
+def _is_day_literal(value: exp.Expression, kind: str) -> bool:
+    is_text = isinstance(value, exp.Literal) and kind == "date"
+    return is_text and re.fullmatch(r"\d{4}-\d\d-\d\d", value.name) is not None
 
 
 def _is_moment_literal(value: exp.Expression) -> bool:

@@ -94,7 +94,7 @@ def athena_type(duck: str) -> str:
         return "decimal"
     if duck.endswith("]"):
         return "array"
-    if duck.startswith("STRUCT"):
+    if duck.startswith(("STRUCT", "TUPLE")):
         return "row"
     if duck.startswith("MAP"):
         return "map"
@@ -169,7 +169,7 @@ def writer(duck: str) -> Callable[[Any], str]:
     }
     if duck in plain:
         return plain[duck]
-    return _nested if duck.endswith("]") or duck.startswith(("STRUCT", "MAP")) else str
+    return _nested if duck.endswith("]") or duck.startswith(("STRUCT", "TUPLE", "MAP")) else str
 
 
 def _nested(value: Any) -> str:

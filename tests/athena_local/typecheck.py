@@ -1,0 +1,123 @@
+"""Comparisons and mixtures that Trino refuses and DuckDB would settle with a silent cast.
+
+Here: text against number, date against text, and so on, as far as sqlglot can tell the types.
+What it cannot tell passes. Not here: anything that changes a statement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+from sqlglot.optimizer.annotate_types import annotate_types
+from sqlglot.optimizer.qualify import qualify
+
+from tests.athena_local.errors import AthenaFailure
+
+Columns = Mapping[str, str]
+
+_CATALOG: Final = "awsdatacatalog"
+_COMPARED: Final = (
+    exp.EQ,
+    exp.NEQ,
+    exp.LT,
+    exp.LTE,
+    exp.GT,
+    exp.GTE,
+    exp.NullSafeEQ,
+    exp.NullSafeNEQ,
+)
+
+
+def check_types(sql: str, database: str, tables: Mapping[tuple[str, str], Columns]) -> None:
+    """Refuse a query that mixes types as Trino would not.
+
+    Args:
+        sql: one query.
+        database: of short names.
+        tables: Hive types of the columns of each table it reads, by database and name.
+
+    Raises:
+        AthenaFailure: a TYPE_MISMATCH.
+    """
+    schema: dict[str, dict[str, dict[str, str]]] = {}
+    for (owner, name), columns in tables.items():
+        schema.setdefault(owner, {})[name] = {
+            column: _trino(kind) for column, kind in columns.items()
+        }
+    try:
+        tree = qualify(
+            sqlglot.parse_one(sql, dialect="trino"),
+            dialect="trino",
+            db=database,
+            catalog=_CATALOG,
+            schema={_CATALOG: schema} if schema else None,
+            validate_qualify_columns=False,
+            quote_identifiers=False,
+        )
+        tree = annotate_types(tree, schema={_CATALOG: schema} if schema else None, dialect="trino")
+    except SqlglotError:
+        # What sqlglot's optimizer does not understand, DuckDB judges.
+        return
+    for operator, left, right in _pairs(tree):
+        families = _family(left), _family(right)
+        if None not in families and not _agree(*families):
+            kinds = f"{_spelled(left)} {operator} {_spelled(right)}"
+            raise AthenaFailure("TYPE_MISMATCH", f"line 1:1: Cannot apply operator: {kinds}")
+
+
+def _trino(kind: str) -> str:
+    return {"string": "varchar", "int": "integer", "binary": "varbinary", "float": "real"}.get(
+        kind, kind.replace("<", "(").replace(">", ")")
+    )
+
+
+def _pairs(tree: exp.Expression) -> Iterator[tuple[str, exp.Expression, exp.Expression]]:
+    for node in tree.walk():
+        if isinstance(node, _COMPARED):
+            yield node.key, node.this, node.expression
+        elif isinstance(node, exp.In):
+            for one in node.expressions:
+                yield "in", node.this, one
+        elif isinstance(node, exp.Between):
+            yield "between", node.this, node.args["low"]
+            yield "between", node.this, node.args["high"]
+        elif isinstance(node, exp.DPipe):
+            yield "||", node.this, node.expression
+        elif isinstance(node, exp.Coalesce):
+            for one in node.expressions:
+                yield "coalesce", node.this, one
+        elif isinstance(node, exp.Case):
+            branches = [branch.args["true"] for branch in node.args["ifs"]]
+            branches += [node.args["default"]] if node.args.get("default") else []
+            for one in branches[1:]:
+                yield "case", branches[0], one
+        elif isinstance(node, exp.SetOperation):
+            for left, right in zip(node.left.selects, node.right.selects, strict=False):
+                yield "union", left, right
+
+
+def _family(node: exp.Expression) -> str | None:
+    kind = node.type
+    if kind is None or kind.this in (exp.DType.UNKNOWN, exp.DType.NULL):
+        return None
+    for family, kinds in (
+        ("text", exp.DataType.TEXT_TYPES),
+        ("number", exp.DataType.NUMERIC_TYPES),
+        ("moment", exp.DataType.TEMPORAL_TYPES),
+        ("boolean", {exp.DType.BOOLEAN}),
+    ):
+        if kind.this in kinds:
+            return family
+    return None
+
+
+def _agree(left: str | None, right: str | None) -> bool:
+    return left == right
+
+
+def _spelled(node: exp.Expression) -> str:
+    return node.type.sql("trino").lower() if node.type is not None else "unknown"
