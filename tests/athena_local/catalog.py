@@ -232,7 +232,8 @@ class Catalog:
 
     def __post_init__(self) -> None:
         config = Config(max_pool_connections=32)
-        session = boto3.Session(region_name=self.region)
+        # Moto takes any credentials; this server must not look for real ones.
+        session = boto3.Session("test", "test", region_name=self.region)
         s3 = session.client("s3", endpoint_url=self.endpoint, config=config)
         self.objects = Objects(s3, self.folder)
         self.glue = session.client("glue", endpoint_url=self.endpoint, config=config)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import threading
 import uuid
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -234,7 +235,7 @@ class DuckDBEngine:
             translated, scan = self._translated(cursor, request, sql)
             cursor.execute(translated)
             columns = _columns(cursor)
-            rows = narrow(cursor.to_arrow_table(), columns)
+            rows = narrow(_arrow(cursor), columns)
         return columns, rows, scan.size
 
     def _select(self, request: Request, sql: str) -> Outcome:
@@ -440,7 +441,7 @@ class DuckDBEngine:
             if isinstance(tree, exp.Merge):
                 _refuse_several_matches(cursor, tree, copy)
             count = cursor.execute(statement).fetchall()[0][0]
-            rows = cursor.execute("select * from changed").to_arrow_table() if count else None
+            rows = _arrow(cursor.execute("select * from changed")) if count else None
         if rows is not None:
             self.catalog.overwrite(described, rows)
         kind = type(tree).__name__.lower()
@@ -646,6 +647,13 @@ def parquet_table(
 # --- rows ---------------------------------------------------------------------------------------
 
 
+def _arrow(cursor: duckdb.DuckDBPyConnection) -> pa.Table:
+    with warnings.catch_warnings():
+        # It costs a copy; asking for a relation instead would plan the statement twice.
+        warnings.filterwarnings("ignore", "Arrow output on a DB-API result")
+        return cursor.to_arrow_table()
+
+
 def _columns(cursor: duckdb.DuckDBPyConnection) -> list[ResultColumn]:
     return [
         ResultColumn(
@@ -803,6 +811,7 @@ def _refuse_several_matches(
 
 
 def _place_of(sql: str, table: exp.Table) -> str:
-    name = table.name
-    match = re.search(rf"\b{re.escape(name)}\b", sql, re.IGNORECASE)
+    """Where a table stands in the text, as Athena says it."""
+    parts = [re.escape(part.name) for part in (table.args.get("db"), table.this) if part]
+    match = re.search(r'"?\b' + r'"?\."?'.join(parts) + r"\b", sql, re.IGNORECASE)
     return translate.position(sql, match.start() if match else 0)

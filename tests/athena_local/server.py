@@ -121,6 +121,12 @@ class AthenaService:
                 if one.state == "FAILED"
             ]
 
+    def outcome(self, query_id: str) -> Outcome:
+        """What a statement that succeeded gave."""
+        outcome = self._executions[query_id].outcome
+        assert outcome is not None
+        return outcome
+
     def forget(self) -> None:
         """Begin a new record."""
         with self._lock:

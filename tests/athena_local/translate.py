@@ -367,6 +367,18 @@ def _matches(template: str) -> Callable[[list[exp.Expression]], exp.Expression]:
     return build
 
 
+def _replace(arguments: list[exp.Expression]) -> exp.Expression:
+    """By nothing, where it does not say by what."""
+    by = arguments[2] if len(arguments) > 2 else exp.Literal.string("")
+    return _call("replace", arguments[0], arguments[1], by)
+
+
+def _in_utc(value: exp.Expression, zone: exp.Expression | None) -> exp.Expression:
+    if not (isinstance(zone, exp.Literal) and zone.name.upper() in ("UTC", "GMT", "Z")):
+        raise not_here("a time zone other than UTC")
+    return exp.Cast(this=value, to=exp.DataType.build("timestamptz", dialect="duckdb"))
+
+
 _FORMATS: Final = {"%i": "%M", "%s": "%S", "%M": "%B", "%k": "%-H", "%T": "%H:%M:%S", "%e": "%-d"}
 
 
@@ -389,7 +401,9 @@ def _formatted(name: str) -> Callable[[list[exp.Expression]], exp.Expression]:
 
 
 _SPECIAL: Final[dict[str, Callable[[list[exp.Expression]], exp.Expression]]] = {
+    "at_timezone": lambda arguments: _in_utc(arguments[0], arguments[1]),
     "concat": _concat,
+    "replace": _replace,
     "regexp_replace": _regexp_replace,
     "greatest": _extremes("greatest"),
     "least": _extremes("least"),
@@ -562,6 +576,13 @@ def say_now(node: exp.Expression) -> exp.Expression:
     return node
 
 
+def keep_zone(node: exp.Expression) -> exp.Expression:
+    """A moment in a zone keeps the zone; DuckDB gives the local time without one."""
+    if isinstance(node, exp.AtTimeZone):
+        return _in_utc(node.this, node.args.get("zone"))
+    return node
+
+
 # The first that changes a node is the last that sees it.
 REPAIRS: Final = (
     name_functions,
@@ -570,6 +591,7 @@ REPAIRS: Final = (
     write_json_object,
     name_row,
     say_now,
+    keep_zone,
     cast_as_trino,
     divide_as_trino,
     keep_type_of_moment,
