@@ -202,10 +202,12 @@
 
 
 {# What many conditions ask, the shorter first: each is worked out once per pair. Found as the long
-   parentheses that stand in the model more than once. They are taken for false where they are
+   parentheses that stand in the model more than once: in two levels that are asked first and so of
+   every pair, or in three of any kind. They are taken for false where they are
    NULL, so only those that no NOT can turn into something else. #}
 {% macro shared_conditions() -%}
     {%- set counts = {} -%}
+    {%- set asked_first = {} -%}
     {%- for comparison in match_model().comparisons -%}
         {%- for level in comparison.levels if not modules.re.search('\\bnot *\\(', level.condition) -%}
             {%- set open = [] -%}
@@ -220,13 +222,16 @@
                     {%- if group | length > 60 and not level.condition[:start][-1:].isalpha()
                         and modules.re.match(' (and|or) |[),]|$', after) -%}
                         {%- do counts.update({group: counts.get(group, 0) + 1}) -%}
+                        {%- if level.is_null -%}
+                            {%- do asked_first.update({group: asked_first.get(group, 0) + 1}) -%}
+                        {%- endif -%}
                     {%- endif -%}
                 {%- endif -%}
             {%- endfor -%}
         {%- endfor -%}
     {%- endfor -%}
     {%- set shared = [] -%}
-    {%- for group in counts if counts[group] > 2 -%}
+    {%- for group in counts if counts[group] > 2 or asked_first.get(group, 0) > 1 -%}
         {#- What stands within one larger group alone is worked out there, where that needs it. -#}
         {%- set ns = namespace(is_part=false) -%}
         {%- for other in counts if other != group and group in other and counts[other] == counts[group] -%}
