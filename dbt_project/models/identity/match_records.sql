@@ -30,8 +30,13 @@ with
 
 {%- if is_partial() %}
 
+-- Whom the pre-hook found, and those that had no match record yet. What an earlier run retired, one
+-- that failed half way, the pre-hook found again.
 told_anew as {{ materialized() }} (
-    select record_id from ({{ records_told_anew() }}) as told_anew
+    select record_id from {{ ref('changed_records') }}
+    union
+    select record_id from {{ this }}
+    where not is_current
 ),
 {%- endif %}
 
