@@ -325,15 +325,38 @@
 
 
 {# CTEs from `pairs` (left_record_id, right_record_id) to `scored`: the same, with first_seen_at,
-   gamma_* and weight_* per comparison, match_weight and veto. #}
-{% macro scored_pairs_ctes() -%}
+   gamma_* and weight_* per comparison, match_weight and veto.
+
+   is_few: the pairs are of few records. Match records are wide: these are then read once, not once
+   for each side of a pair. #}
+{% macro scored_pairs_ctes(is_few=false) -%}
+    {%- set records = ref('match_records') -%}
+    {%- if is_few -%}
+    {%- set records = 'members' -%}
+    members as {{ materialized() }} (
+        select
+            record_id,
+            first_seen_at,
+            {%- for column in compared_columns() %}
+            {{ column }},
+            {%- endfor %}
+            is_current
+        from {{ ref('match_records') }}
+        where record_id in (
+            select left_record_id from pairs
+            union all
+            select right_record_id from pairs
+        )
+    ),
+
+    {% endif -%}
     compared as (
         select
             {{ compared_pair('l', 'r') }}
         from pairs
-        inner join {{ ref('match_records') }} as l
+        inner join {{ records }} as l
             on pairs.left_record_id = l.record_id
-        inner join {{ ref('match_records') }} as r
+        inner join {{ records }} as r
             on pairs.right_record_id = r.record_id
         where l.is_current and r.is_current
     ),
