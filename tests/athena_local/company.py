@@ -4,6 +4,9 @@ Here: the same lake for DuckDB (a folder) and for Athena (a bucket), the tables 
 dbt, and every row of a table in one order. Not here: what is expected (`test_dbt`).
 """
 
+# boto3 answers with all keys that are read here; its types call them optional.
+# pyright: reportTypedDictNotRequiredAccess=false
+
 from __future__ import annotations
 
 import os
@@ -118,9 +121,11 @@ class Company:
         statements = (
             "delete from {}identity.customer_map where true",
             "delete from {}identity.touched_customers where true",
-            "insert into {}identity.customer_map select record_id, 'c-' || record_id as customer_id "
+            "insert into {}identity.customer_map"
+            " select record_id, 'c-' || record_id as customer_id "
             "from {}identity.identity_records",
-            "insert into {}identity.touched_customers select customer_id from {}identity.customer_map",
+            "insert into {}identity.touched_customers"
+            " select customer_id from {}identity.customer_map",
         )
         with duckdb.connect(str(self.duckdb_path)) as connection:
             for statement in statements:
@@ -153,7 +158,10 @@ class Company:
             check=False,
         )
         if done.returncode != 0:
-            raise AssertionError(f"dbt {' '.join(arguments)} on {target}:\n{done.stdout[-8000:]}{done.stderr[-2000:]}")
+            raise AssertionError(
+                f"dbt {' '.join(arguments)} on {target}:\n"
+                f"{done.stdout[-8000:]}{done.stderr[-2000:]}"
+            )
         return time.perf_counter() - started
 
     def run(self, sql: str) -> Mapping[str, Any]:

@@ -4,6 +4,9 @@ Here: the kinds of DML and how each is carried out. Not here: the API (`server`)
 (`ddl`), the translation (`translate`), tables (`catalog`).
 """
 
+# sqlglot hands its expressions on without saying so to type checkers.
+# pyright: reportPrivateImportUsage=false, reportArgumentType=false
+
 from __future__ import annotations
 
 import re
@@ -124,9 +127,7 @@ class DuckDBEngine:
         self.catalog = catalog
         self._known: set[str] = set()
         self._lock = threading.Lock()
-        self._database = duckdb.connect(
-            config={"memory_limit": memory_limit, "threads": 2}
-        )
+        self._database = duckdb.connect(config={"memory_limit": memory_limit, "threads": 2})
         for setting in (
             "integer_division = true",
             "TimeZone = 'UTC'",
@@ -240,12 +241,16 @@ class DuckDBEngine:
 
     def _select(self, request: Request, sql: str) -> Outcome:
         columns, rows, scanned = self._read(request, sql)
-        return Outcome(
-            "select", "DML", "SELECT", columns, texts(rows, columns), scanned=scanned
-        )
+        return Outcome("select", "DML", "SELECT", columns, texts(rows, columns), scanned=scanned)
 
     def _explain(self, request: Request, sql: str) -> Outcome:
-        query = re.sub(r"^\s*explain\b(\s*\([^)]*\))?", lambda m: blank(m[0]), sql, count=1, flags=re.IGNORECASE)
+        query = re.sub(
+            r"^\s*explain\b(\s*\([^)]*\))?",
+            lambda m: blank(m[0]),
+            sql,
+            count=1,
+            flags=re.IGNORECASE,
+        )
         with self._cursor(request) as cursor:
             self._translated(cursor, request, query)
         column = [ResultColumn("Query Plan", "VARCHAR")]
@@ -267,9 +272,7 @@ class DuckDBEngine:
             columns = _columns(cursor)
         _refuse_unknown(columns)
         existing = self.catalog.describe(database, name)
-        if existing is not None and (
-            not match[1] or existing.get("TableType") != "VIRTUAL_VIEW"
-        ):
+        if existing is not None and (not match[1] or existing.get("TableType") != "VIRTUAL_VIEW"):
             raise AthenaFailure(
                 "TABLE_ALREADY_EXISTS", f"line 1:1: '{database}.{name}' already exists"
             )
@@ -618,9 +621,7 @@ def split_unload(sql: str) -> tuple[str, str, dict[str, Any]]:
     return query, match[1], properties
 
 
-def parquet_table(
-    name: str, location: str, columns: Sequence[ResultColumn]
-) -> dict[str, Any]:
+def parquet_table(name: str, location: str, columns: Sequence[ResultColumn]) -> dict[str, Any]:
     """Glue's input for an external Parquet table."""
     return {
         "Name": name,
@@ -800,7 +801,8 @@ def _refuse_several_matches(
     using, on = tree.args["using"].sql("duckdb", identify=True), tree.args["on"]
     alias = target.alias
     matched = cursor.execute(
-        f'select 1 from {target.sql("duckdb")} inner join {using} on {on.sql("duckdb", identify=True)} '
+        f"select 1 from {target.sql('duckdb')}"
+        f" inner join {using} on {on.sql('duckdb', identify=True)} "
         f'group by "{alias}".rowid having count(*) > 1 limit 1'
     ).fetchall()
     if matched:

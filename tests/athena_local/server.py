@@ -9,7 +9,6 @@ which boto3, dbt and the platform reach them.
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import logging
@@ -171,7 +170,8 @@ class AthenaService:
         if len(sql.encode()) > QUERY_BYTES:
             raise RequestRefusedError(
                 "InvalidRequestException",
-                f"1 validation error detected: Value at 'queryString' failed to satisfy constraint: "
+                "1 validation error detected: Value at 'queryString' failed to satisfy"
+                " constraint: "
                 f"Member must have length less than or equal to {QUERY_BYTES}",
             )
         if body.get("ExecutionParameters"):
@@ -264,12 +264,7 @@ class AthenaService:
         text = io.StringIO()
         if is_table:
             # Athena quotes every value; NULL alone stands without quotes, and empty.
-            rows = csv.writer(text, quoting=csv.QUOTE_NOTNULL, lineterminator="\n") if hasattr(csv, "QUOTE_NOTNULL") else None
-            if rows is None:
-                text.write(_csv([[one.name for one in outcome.columns], *outcome.rows]))
-            else:
-                rows.writerow([one.name for one in outcome.columns])
-                rows.writerows(outcome.rows)
+            text.write(_csv([[one.name for one in outcome.columns], *outcome.rows]))
         elif outcome.statement_type != "DML":
             text.writelines("\t".join(one or "" for one in row) + "\n" for row in outcome.rows)
         self._catalog.objects.put(execution.output, text.getvalue().encode())
@@ -368,18 +363,14 @@ class AthenaService:
         return {"WorkGroup": known}
 
     def _list_workgroups(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
-        listed = [
-            {"Name": one["Name"], "State": one["State"]} for one in self._workgroups.values()
-        ]
+        listed = [{"Name": one["Name"], "State": one["State"]} for one in self._workgroups.values()]
         return _page(listed, body, "WorkGroups", 50)
 
     def _create_workgroup(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
         name = body["Name"]
         with self._lock:
             if name in self._workgroups:
-                raise RequestRefusedError(
-                    "InvalidRequestException", "WorkGroup is already created"
-                )
+                raise RequestRefusedError("InvalidRequestException", "WorkGroup is already created")
             self._workgroups[name] = _workgroup(name, body.get("Configuration") or {})
         return {}
 

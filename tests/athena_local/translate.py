@@ -8,6 +8,9 @@ A function call `foo(...)` is parsed as `trino_foo(...)`, so that sqlglot's own 
 come between: each name goes through the lists of `functions`.
 """
 
+# sqlglot hands its expressions on without saying so to type checkers.
+# pyright: reportPrivateImportUsage=false, reportArgumentType=false
+
 from __future__ import annotations
 
 import re
@@ -353,7 +356,11 @@ def _reduce(arguments: list[exp.Expression]) -> exp.Expression:
     folded = _call("list_reduce", array, step, start)
     if not isinstance(finish, exp.Lambda):
         raise not_here("reduce without a lambda at its end")
-    return _call("list_extract", _call("list_transform", exp.Array(expressions=[folded]), finish), exp.Literal.number(1))
+    return _call(
+        "list_extract",
+        _call("list_transform", exp.Array(expressions=[folded]), finish),
+        exp.Literal.number(1),
+    )
 
 
 def _matches(template: str) -> Callable[[list[exp.Expression]], exp.Expression]:
@@ -490,8 +497,10 @@ def cast_as_trino(node: exp.Expression) -> exp.Expression:
         return _call(f"trino_{'try_' if is_try else ''}to_timestamp{name}", value)
     name = _CASTS.get(kind.this)  # pyright: ignore[reportArgumentType]
     if name is not None:
-        if isinstance(value, (exp.Null, exp.Literal)) and not is_try and not (
-            isinstance(value, exp.Literal) and value.is_string and name != "date"
+        if (
+            isinstance(value, (exp.Null, exp.Literal))
+            and not is_try
+            and not (isinstance(value, exp.Literal) and value.is_string and name != "date")
         ):
             return node
         return _call(f"trino_{'try_' if is_try else ''}to_{name}", value)
@@ -518,14 +527,14 @@ def _cast_to_text(value: exp.Expression, kind: exp.DataType, is_try: bool) -> ex
     if isinstance(value, exp.Null):
         return _plain_cast(value, "VARCHAR", is_try=False)
     text = (
-        value
-        if isinstance(value, exp.Literal) and value.is_string
-        else _call("trino_text", value)
+        value if isinstance(value, exp.Literal) and value.is_string else _call("trino_text", value)
     )
     if not kind.expressions:
         return text
     # varchar(n) cuts off; DuckDB takes no notice of n.
-    return _call("substr", text, exp.Literal.number(1), exp.Literal.number(kind.expressions[0].name))
+    return _call(
+        "substr", text, exp.Literal.number(1), exp.Literal.number(kind.expressions[0].name)
+    )
 
 
 def divide_as_trino(node: exp.Expression) -> exp.Expression:
