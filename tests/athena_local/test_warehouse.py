@@ -56,7 +56,7 @@ def test_what_is_written_is_read_as_it_was(warehouse):
             "number": pa.array([1, None, -(2**40), 0], pa.int64()),
             "share": [0.1, None, 1e-9, 3.0],
             "is_new": [True, False, None, True],
-            "at": pa.array([datetime(2026, 1, 2, 3, 4, 5, 678000), None, None, None]),
+            "at": pa.array([datetime.fromisoformat("2026-01-02 03:04:05.678"), None, None, None]),
             "day": pa.array([date(2026, 1, 2), None, None, None], pa.date32()),
         }
     )
@@ -86,8 +86,7 @@ def test_a_session_keeps_a_table_until_it_ends(warehouse, store):
         assert session.query("select * from scope_records").to_pydict() == {"record_id": ["b"]}
     assert list(store.list("athena-sessions")) == []
     # Nor does the result of a SELECT stay, which may hold personal data.
-    results = [item for item in store.list("athena-results") if item.size > 0]
-    assert results == []
+    assert [item.key for item in store.list("athena-results") if ".csv" in item.key] == []
 
 
 def test_of_several_statements_all_take_effect_or_none(warehouse):
