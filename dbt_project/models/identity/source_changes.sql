@@ -22,12 +22,12 @@ loads as (
     {% for entity in entities %}
     select
         '{{ entity }}' as entity,
-        coalesce(max(_load_id), 0) as load_id,
+        coalesce(max(rows_of._load_id), 0) as load_id,
         {{ "0" if entity == 'pos__receipt_lines' else
-            "coalesce(max(case when _moved_from = '*' then _load_id end), 0)" }} as lost_load_id,
+            "coalesce(max(case when rows_of._moved_from = '*' then rows_of._load_id end), 0)" }} as lost_load_id,
         count(*) as row_count,
-        count(case when _load_id > coalesce(applied.load_id, 0) then 1 end) as new_count
-    from {{ ref('clean_' ~ entity) }}
+        count(case when rows_of._load_id > coalesce(applied.load_id, 0) then 1 end) as new_count
+    from {{ ref('clean_' ~ entity) }} as rows_of
     left join applied_loads as applied on applied.entity = '{{ entity }}'
     {% if not loop.last %}union all{% endif %}
     {% endfor %}
