@@ -7,6 +7,9 @@ Objects are fetched once: those of Iceberg are never written twice under one nam
 known by their ETag.
 """
 
+# boto3 answers with all keys that are read here; its types call them optional.
+# pyright: reportTypedDictNotRequiredAccess=false
+
 from __future__ import annotations
 
 import base64
@@ -306,7 +309,8 @@ class Catalog:
         if any(task.delete_files for task in tasks):
             raise not_here("tables with delete files")
         columns = [
-            (one.field_id, one.name, duck_type(str(one.field_type))) for one in table.schema().fields
+            (one.field_id, one.name, duck_type(str(one.field_type)))
+            for one in table.schema().fields
         ]
         if not tasks:
             nothing = ", ".join(f'cast(null as {kind}) as "{name}"' for _, name, kind in columns)
@@ -386,7 +390,9 @@ class Catalog:
         storage = described["StorageDescriptor"]
         serde = storage.get("SerdeInfo", {}).get("SerializationLibrary", "")
         found = sorted(self._objects_of(described))
-        key = hashlib.sha1(repr((described["Name"], storage["Columns"], found)).encode()).hexdigest()
+        key = hashlib.sha1(
+            repr((described["Name"], storage["Columns"], found)).encode()
+        ).hexdigest()
         if key not in self._plans:
             self._plans[key] = self._external_plan(described, serde, found, key)
         return self._plans[key]
@@ -582,7 +588,7 @@ def external_read(name: str, kind: str) -> str:
 def _partition_columns(table: Table) -> Iterator[str]:
     for one in table.spec().fields:
         name = table.schema().find_column_name(one.source_id)
-        yield name if str(one.transform) == "identity" else f"{one.transform}({name})"
+        yield str(name) if str(one.transform) == "identity" else f"{one.transform}({name})"
 
 
 def partition_field(text: str) -> tuple[str, Any, str]:

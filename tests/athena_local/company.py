@@ -4,6 +4,9 @@ Here: the same lake for DuckDB (a folder) and for Athena (a bucket), the tables 
 dbt, and every row of a table in one order. Not here: what is expected (`test_dbt`).
 """
 
+# boto3 answers with all keys that are read here; its types call them optional.
+# pyright: reportTypedDictNotRequiredAccess=false
+
 from __future__ import annotations
 
 import os
@@ -136,7 +139,7 @@ class Company:
         self.run(f"insert into {TENANT}_identity.{TERM_FREQUENCIES.name} values {rows}")
 
     def settle(self) -> None:
-        """What Python does between identity and profile, with every record a customer of its own."""
+        """What Python does between identity and profile; every record a customer of its own."""
         with duckdb.connect(str(self.duckdb_path)) as connection:
             for statement in SETTLE:
                 connection.execute(statement)
@@ -168,7 +171,10 @@ class Company:
             check=False,
         )
         if done.returncode != 0:
-            raise AssertionError(f"dbt {' '.join(arguments)} on {target} ended with {done.returncode}:\n{done.stdout[-8000:]}{done.stderr[-2000:]}")
+            raise AssertionError(
+                f"dbt {' '.join(arguments)} on {target} ended with {done.returncode}:\n"
+                f"{done.stdout[-8000:]}{done.stderr[-2000:]}"
+            )
         return time.perf_counter() - started
 
     def run(self, sql: str) -> Mapping[str, Any]:
@@ -208,7 +214,10 @@ class Company:
             columns = leaving_out.get(table, ())
             ours, theirs = self._duckdb_rows(table, columns), self._athena_rows(table, columns)
             if ours != theirs:
-                found[table] = sorted(set(ours) - set(theirs))[:3], sorted(set(theirs) - set(ours))[:3]
+                found[table] = (
+                    sorted(set(ours) - set(theirs))[:3],
+                    sorted(set(theirs) - set(ours))[:3],
+                )
                 found[table] = found[table] + (len(ours), len(theirs))
         return found
 
@@ -242,8 +251,12 @@ def _sorted_rows(
     """The rows as text, with the columns in the order of their names."""
     connection.execute("set TimeZone = 'UTC'")
     names = sorted(set(connection.sql(f"from {source} limit 0").columns) - set(leaving_out))
-    texts = ", ".join(f"""'{name}=' || coalesce(cast("{name}" as varchar), '-')""" for name in names)
-    rows = connection.execute(f"select concat_ws('; ', {texts}) from {source} order by 1").fetchall()
+    texts = ", ".join(
+        f"""'{name}=' || coalesce(cast("{name}" as varchar), '-')""" for name in names
+    )
+    rows = connection.execute(
+        f"select concat_ws('; ', {texts}) from {source} order by 1"
+    ).fetchall()
     return [row[0] for row in rows]
 
 

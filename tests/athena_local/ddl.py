@@ -3,6 +3,9 @@
 Here: reading them and writing to Glue. Not here: queries.
 """
 
+# boto3 answers with all keys that are read here; its types call them optional.
+# pyright: reportTypedDictNotRequiredAccess=false
+
 from __future__ import annotations
 
 import re
@@ -56,9 +59,7 @@ def execute_ddl(catalog: Catalog, sql: str, database: str) -> Outcome:
         if match := re.fullmatch(pattern, text, _FLAGS):
             return handler(catalog, match, database)
     word = text.split(maxsplit=1)[0] if text else "<EOF>"
-    raise AthenaFailure(
-        "FAILED", f"ParseException line 1:0 cannot recognize input near '{word}'"
-    )
+    raise AthenaFailure("FAILED", f"ParseException line 1:0 cannot recognize input near '{word}'")
 
 
 def _done(kind: str, substatement: str) -> Outcome:
@@ -87,7 +88,9 @@ def _drop_database(catalog: Catalog, match: re.Match[str], database: str) -> Out
     if not catalog.has_database(name):
         if match["exists"]:
             return _done("drop schema", "DROP_DATABASE")
-        raise AthenaFailure("FAILED", f"SemanticException [Error 10072]: Database does not exist: {name}")
+        raise AthenaFailure(
+            "FAILED", f"SemanticException [Error 10072]: Database does not exist: {name}"
+        )
     tables = [
         table
         for page in catalog.glue.get_paginator("get_tables").paginate(DatabaseName=name)
@@ -192,9 +195,7 @@ def _create_table(catalog: Catalog, match: re.Match[str], database: str) -> Outc
         _create_iceberg(catalog, owner, name, columns, location[1], partitioning)
         return _done("create table", "CREATE_TABLE")
     if not match["external"]:
-        raise AthenaFailure(
-            "FAILED", "ParseException: only external table creation is supported"
-        )
+        raise AthenaFailure("FAILED", "ParseException: only external table creation is supported")
     serde, parameters = _serde(clauses)
     catalog.glue.create_table(
         DatabaseName=owner,
@@ -346,7 +347,9 @@ def _add_partitions(
         except ClientError as error:
             known = error.response["Error"]["Code"] == "AlreadyExistsException"
             if not (known and found["exists"]):
-                raise AthenaFailure("FAILED", "AlreadyExistsException: Partition already exists") from error
+                raise AthenaFailure(
+                    "FAILED", "AlreadyExistsException: Partition already exists"
+                ) from error
 
 
 _CHANGES: Final = (

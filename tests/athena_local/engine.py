@@ -4,6 +4,9 @@ Here: the kinds of DML and how each is carried out. Not here: the API (`server`)
 (`ddl`), the translation (`translate`), tables (`catalog`).
 """
 
+# sqlglot hands its expressions on without saying so to type checkers.
+# pyright: reportPrivateImportUsage=false, reportArgumentType=false
+
 from __future__ import annotations
 
 import re
@@ -26,7 +29,7 @@ from tests.athena_local import translate
 from tests.athena_local.catalog import Catalog, Files, View, encode_view, is_iceberg
 from tests.athena_local.errors import AthenaFailure, from_engine, not_here
 from tests.athena_local.functions import install
-from tests.athena_local.typecheck import check_types
+from tests.athena_local.typecheck import check_query
 from tests.athena_local.values import ResultColumn, hive_type, narrow, texts, trino_type
 
 
@@ -109,10 +112,12 @@ class Scan:
     Attributes:
         size: bytes.
         columns: Hive types of the columns of each table, by database and name.
+        has_metadata: it reads information_schema or a table's metadata as well.
     """
 
     size: int = 0
     columns: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
+    has_metadata: bool = False
 
 
 class DuckDBEngine:
@@ -127,9 +132,7 @@ class DuckDBEngine:
         self.catalog = catalog
         self._known: set[str] = set()
         self._lock = threading.Lock()
-        self._database = duckdb.connect(
-            config={"memory_limit": memory_limit, "threads": 2}
-        )
+        self._database = duckdb.connect(config={"memory_limit": memory_limit, "threads": 2})
         for setting in (
             "integer_division = true",
             "TimeZone = 'UTC'",
@@ -192,6 +195,7 @@ class DuckDBEngine:
                 raise not_here("time travel")
             owner, name = (table.db or database).lower(), table.name.lower()
             if owner == "information_schema" or "$" in name:
+                scan.has_metadata = True
                 return self._metadata(cursor, owner, name)
             described = self.catalog.must_describe(owner, name, _place_of(sql, table))
             scan.columns[owner, name] = columns_of(described)
@@ -218,9 +222,7 @@ class DuckDBEngine:
                 self._known.add(name)
         return exp.Table(this=exp.to_identifier(name, quoted=True), db=exp.to_identifier("files"))
 
-    def _metadata(
-        self, cursor: duckdb.DuckDBPyConnection, owner: str, name: str
-    ) -> exp.Expression:
+    def _metadata(self, cursor: duckdb.DuckDBPyConnection, owner: str, name: str) -> exp.Expression:
         from tests.athena_local.metadata import metadata_rows
 
         registered = f"metadata_{uuid.uuid4().hex}"
@@ -234,10 +236,9 @@ class DuckDBEngine:
         tree = translate.parse(sql)
         if not isinstance(tree, (exp.Query, exp.Values, exp.Subquery)):
             raise AthenaFailure("SYNTAX_ERROR", "line 1:1: mismatched input: a query is expected")
-        translated = translate.to_duckdb(
-            tree, self._resolver(cursor, request.database, scan, sql)
-        )
-        check_types(sql, request.database, scan.columns)
+        translate.name_columns(tree)
+        translated = translate.to_duckdb(tree, self._resolver(cursor, request.database, scan, sql))
+        check_query(sql, request.database, scan.columns, is_whole=not scan.has_metadata)
         return translated, scan
 
     def _read(self, request: Request, sql: str) -> tuple[list[ResultColumn], pa.Table, int]:
@@ -250,12 +251,16 @@ class DuckDBEngine:
 
     def _select(self, request: Request, sql: str) -> Outcome:
         columns, rows, scanned = self._read(request, sql)
-        return Outcome(
-            "select", "DML", "SELECT", columns, texts(rows, columns), scanned=scanned
-        )
+        return Outcome("select", "DML", "SELECT", columns, texts(rows, columns), scanned=scanned)
 
     def _explain(self, request: Request, sql: str) -> Outcome:
-        query = re.sub(r"^\s*explain\b(\s*\([^)]*\))?", lambda m: blank(m[0]), sql, count=1, flags=re.IGNORECASE)
+        query = re.sub(
+            r"^\s*explain\b(\s*\([^)]*\))?",
+            lambda m: blank(m[0]),
+            sql,
+            count=1,
+            flags=re.IGNORECASE,
+        )
         with self._cursor(request) as cursor:
             self._translated(cursor, request, query)
         column = [ResultColumn("Query Plan", "VARCHAR")]
@@ -277,9 +282,7 @@ class DuckDBEngine:
             columns = _columns(cursor)
         _refuse_unknown(columns)
         existing = self.catalog.describe(database, name)
-        if existing is not None and (
-            not match[1] or existing.get("TableType") != "VIRTUAL_VIEW"
-        ):
+        if existing is not None and (not match[1] or existing.get("TableType") != "VIRTUAL_VIEW"):
             raise AthenaFailure(
                 "TABLE_ALREADY_EXISTS", f"line 1:1: '{database}.{name}' already exists"
             )
@@ -628,9 +631,7 @@ def split_unload(sql: str) -> tuple[str, str, dict[str, Any]]:
     return query, match[1], properties
 
 
-def parquet_table(
-    name: str, location: str, columns: Sequence[ResultColumn]
-) -> dict[str, Any]:
+def parquet_table(name: str, location: str, columns: Sequence[ResultColumn]) -> dict[str, Any]:
     """Glue's input for an external Parquet table."""
     return {
         "Name": name,
@@ -675,18 +676,17 @@ def _arrow(cursor: duckdb.DuckDBPyConnection) -> pa.Table:
 
 
 def _columns(cursor: duckdb.DuckDBPyConnection) -> list[ResultColumn]:
-    return [
-        ResultColumn(
-            f"_col{place}" if one[0].startswith('"') or "(" in one[0] else one[0].lower(),
-            str(one[1]),
-        )
-        for place, one in enumerate(cursor.description or [])
-    ]
+    return [ResultColumn(one[0].lower(), str(one[1])) for one in cursor.description or []]
 
 
 def _refuse_unknown(columns: Sequence[ResultColumn]) -> None:
     names = [column.name for column in columns]
-    for column in columns:
+    for place, column in enumerate(columns, start=1):
+        if re.fullmatch(r"_col\d+", column.name):
+            raise AthenaFailure(
+                "COLUMN_NAME_NOT_SPECIFIED",
+                f"line 1:1: Column name not specified at position {place}",
+            )
         if column.athena == "unknown":
             raise AthenaFailure(
                 "COLUMN_TYPE_UNKNOWN", f"line 1:1: Column type is unknown: {column.name}"
@@ -824,7 +824,8 @@ def _refuse_several_matches(
     using, on = tree.args["using"].sql("duckdb", identify=True), tree.args["on"]
     alias = target.alias
     matched = cursor.execute(
-        f'select 1 from {target.sql("duckdb")} inner join {using} on {on.sql("duckdb", identify=True)} '
+        f"select 1 from {target.sql('duckdb')}"
+        f" inner join {using} on {on.sql('duckdb', identify=True)} "
         f'group by "{alias}".rowid having count(*) > 1 limit 1'
     ).fetchall()
     if matched:

@@ -60,22 +60,40 @@ _RULES: Final[tuple[tuple[str, Callable[[re.Match[str]], AthenaFailure]], ...]] 
             "to access requested resources",
         ),
     ),
-    (r"[Aa]mbiguous reference to column name \"?(\w+)", lambda m: AthenaFailure(
-        "AMBIGUOUS_NAME", f"line 1:1: Column '{m[1]}' is ambiguous")),
-    (r"must appear in the GROUP BY clause", lambda m: AthenaFailure(
-        "EXPRESSION_NOT_AGGREGATE",
-        "line 1:1: expression must be an aggregate expression or appear in GROUP BY clause")),
+    (
+        r"[Aa]mbiguous reference to column name \"?(\w+)",
+        lambda m: AthenaFailure("AMBIGUOUS_NAME", f"line 1:1: Column '{m[1]}' is ambiguous"),
+    ),
+    (
+        r"must appear in the GROUP BY clause",
+        lambda m: AthenaFailure(
+            "EXPRESSION_NOT_AGGREGATE",
+            "line 1:1: expression must be an aggregate expression or appear in GROUP BY clause",
+        ),
+    ),
     (r"Division by zero", lambda m: AthenaFailure("DIVISION_BY_ZERO", "Division by zero")),
-    (r"(?:Out of Range Error|Overflow).*", lambda m: AthenaFailure(
-        "NUMERIC_VALUE_OUT_OF_RANGE", _first_line(m[0]))),
-    (r"Cannot (?:compare|mix|combine|deduce).*", lambda m: AthenaFailure(
-        "TYPE_MISMATCH", f"line 1:1: {_first_line(m[0])}")),
-    (r"Conversion Error: (.*)", lambda m: AthenaFailure(
-        "INVALID_CAST_ARGUMENT", _first_line(m[1]))),
-    (r"Parser Error: (.*)", lambda m: AthenaFailure(
-        "SYNTAX_ERROR", f"line 1:1: {_first_line(m[1])}")),
-    (r"No function matches.*", lambda m: AthenaFailure(
-        "TYPE_MISMATCH", f"line 1:1: Unexpected parameters: {_first_line(m[0])}")),
+    (
+        r"(?:Out of Range Error|Overflow).*",
+        lambda m: AthenaFailure("NUMERIC_VALUE_OUT_OF_RANGE", _first_line(m[0])),
+    ),
+    (
+        r"Cannot (?:compare|mix|combine|deduce).*",
+        lambda m: AthenaFailure("TYPE_MISMATCH", f"line 1:1: {_first_line(m[0])}"),
+    ),
+    (
+        r"Conversion Error: (.*)",
+        lambda m: AthenaFailure("INVALID_CAST_ARGUMENT", _first_line(m[1])),
+    ),
+    (
+        r"Parser Error: (.*)",
+        lambda m: AthenaFailure("SYNTAX_ERROR", f"line 1:1: {_first_line(m[1])}"),
+    ),
+    (
+        r"No function matches.*",
+        lambda m: AthenaFailure(
+            "TYPE_MISMATCH", f"line 1:1: Unexpected parameters: {_first_line(m[0])}"
+        ),
+    ),
 )
 
 

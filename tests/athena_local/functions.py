@@ -5,6 +5,11 @@ and DuckDB macros for functions whose meaning differs. A name that is on no list
 Athena refuses it. Not here: syntax (`translate`).
 """
 
+# ruff: noqa: E501
+# pyarrow makes its compute functions at import; DuckDB takes types that its stubs do not know.
+# pyright: reportAttributeAccessIssue=false, reportCallIssue=false, reportArgumentType=false
+# pyright: reportPrivateImportUsage=false
+
 from __future__ import annotations
 
 import hashlib

@@ -88,5 +88,6 @@ def _information_schema(catalog: Catalog, name: str) -> pa.Table:
         ]
         return pa.Table.from_pylist(rows, _COLUMNS)
     raise AthenaFailure(
-        "TABLE_NOT_FOUND", f"line 1:1: Table 'awsdatacatalog.information_schema.{name}' does not exist"
+        "TABLE_NOT_FOUND",
+        f"line 1:1: Table 'awsdatacatalog.information_schema.{name}' does not exist",
     )

@@ -169,7 +169,8 @@ class AthenaService:
         if len(sql.encode()) > QUERY_BYTES:
             raise RequestRefusedError(
                 "InvalidRequestException",
-                f"1 validation error detected: Value at 'queryString' failed to satisfy constraint: "
+                "1 validation error detected: Value at 'queryString' failed to satisfy"
+                " constraint: "
                 f"Member must have length less than or equal to {QUERY_BYTES}",
             )
         if body.get("ExecutionParameters"):
@@ -362,18 +363,14 @@ class AthenaService:
         return {"WorkGroup": known}
 
     def _list_workgroups(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
-        listed = [
-            {"Name": one["Name"], "State": one["State"]} for one in self._workgroups.values()
-        ]
+        listed = [{"Name": one["Name"], "State": one["State"]} for one in self._workgroups.values()]
         return _page(listed, body, "WorkGroups", 50)
 
     def _create_workgroup(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
         name = body["Name"]
         with self._lock:
             if name in self._workgroups:
-                raise RequestRefusedError(
-                    "InvalidRequestException", "WorkGroup is already created"
-                )
+                raise RequestRefusedError("InvalidRequestException", "WorkGroup is already created")
             self._workgroups[name] = _workgroup(name, body.get("Configuration") or {})
         return {}
 

@@ -69,9 +69,7 @@ def test_a_late_day_is_added_and_not_built_anew(company: Company) -> None:
     assert counts["insert"] >= 20, counts
     assert counts["delete"] >= 15, counts
     assert company.differences(OF_THE_RUN) == {}
-    rebuilt = company.run(
-        f"select count(*) from {TENANT}_identity.source_changes where is_rebuild"
-    )
+    rebuilt = company.run(f"select count(*) from {TENANT}_identity.source_changes where is_rebuild")
     assert company.athena.service.outcome(rebuilt["QueryExecutionId"]).rows == [["0"]]
 
 

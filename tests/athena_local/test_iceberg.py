@@ -145,6 +145,8 @@ def test_ctas_refuses_what_iceberg_cannot_hold(ask: Asker, place: str) -> None:
     )
     assert ask.failure(create + "now() as at").startswith("NOT_SUPPORTED: Unsupported Hive type")
     assert ask.failure(create + "null as nothing").startswith("COLUMN_TYPE_UNKNOWN")
+    assert ask.failure(create + "1 + 1").startswith("COLUMN_NAME_NOT_SPECIFIED")
+    assert ask.failure(create + "cast(1 as smallint) as x").startswith("NOT_SUPPORTED: Type not")
     assert ask.failure(create + "1 as x, 2 as x").startswith("DUPLICATE_COLUMN_NAME")
 
 
@@ -167,9 +169,7 @@ def test_a_write_opens_a_hundred_partitions_at_most(ask: Asker, table: Make) -> 
     assert "TOO_MANY_OPEN_PARTITIONS: Exceeded limit of 100 open writers" in failure
 
 
-def test_ddl_makes_alters_renames_and_drops(
-    ask: Asker, athena: LocalAthena, place: str
-) -> None:
+def test_ddl_makes_alters_renames_and_drops(ask: Asker, athena: LocalAthena, place: str) -> None:
     ask.run(
         f"create table db.made (id bigint, name string, at timestamp) location '{place}/made' "
         "tblproperties ('table_type' = 'ICEBERG', 'format' = 'parquet')"

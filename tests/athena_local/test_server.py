@@ -114,9 +114,7 @@ def test_a_failure_has_a_reason_a_category_and_no_result(ask: Asker) -> None:
     ],
     ids=["empty", "too long"],
 )
-def test_a_statement_of_no_length_or_too_much_is_refused(
-    ask: Asker, sql: str, reason: str
-) -> None:
+def test_a_statement_of_no_length_or_too_much_is_refused(ask: Asker, sql: str, reason: str) -> None:
     with pytest.raises(Exception, match=reason):
         ask.start(sql)
 

@@ -8,6 +8,9 @@ A function call `foo(...)` is parsed as `trino_foo(...)`, so that sqlglot's own 
 come between: each name goes through the lists of `functions`.
 """
 
+# sqlglot hands its expressions on without saying so to type checkers.
+# pyright: reportPrivateImportUsage=false, reportArgumentType=false
+
 from __future__ import annotations
 
 import re
@@ -69,6 +72,18 @@ def to_duckdb(tree: exp.Expression, resolve: Resolve) -> str:
                     node.replace(repaired)
                 break
     return tree.sql("duckdb", identify=True)
+
+
+def name_columns(tree: exp.Expression) -> None:
+    """Give each column of the result that has no name Trino's: `_col0`, `_col1`, ..."""
+    query = tree
+    while isinstance(query, (exp.SetOperation, exp.Subquery)):
+        query = query.this
+    if not isinstance(query, exp.Select):
+        return
+    for place, column in enumerate(query.expressions):
+        if not isinstance(column, (exp.Alias, exp.Aliases, exp.Column, exp.Star)):
+            column.replace(exp.alias_(column.copy(), f"_col{place}", quoted=True))
 
 
 def _parse_message(sql: str, error: SqlglotError) -> str:
@@ -368,7 +383,11 @@ def _reduce(arguments: list[exp.Expression]) -> exp.Expression:
     folded = _call("list_reduce", array, step, start)
     if not isinstance(finish, exp.Lambda):
         raise not_here("reduce without a lambda at its end")
-    return _call("list_extract", _call("list_transform", exp.Array(expressions=[folded]), finish), exp.Literal.number(1))
+    return _call(
+        "list_extract",
+        _call("list_transform", exp.Array(expressions=[folded]), finish),
+        exp.Literal.number(1),
+    )
 
 
 def _matches(template: str) -> Callable[[list[exp.Expression]], exp.Expression]:
@@ -506,7 +525,9 @@ def cast_as_trino(node: exp.Expression) -> exp.Expression:
     name = _CASTS.get(kind.this)  # pyright: ignore[reportArgumentType]
     if name is not None:
         is_number = isinstance(value, exp.Literal) and value.is_int
-        if not is_try and (is_number or isinstance(value, exp.Null) or _is_day_literal(value, name)):
+        if not is_try and (
+            is_number or isinstance(value, exp.Null) or _is_day_literal(value, name)
+        ):
             return node
         return _call(f"trino_{'try_' if is_try else ''}to_{name}", value)
     if kind.this is exp.DType.DECIMAL and not kind.expressions:
@@ -537,14 +558,14 @@ def _cast_to_text(value: exp.Expression, kind: exp.DataType, is_try: bool) -> ex
     if isinstance(value, exp.Null):
         return _plain_cast(value, "VARCHAR", is_try=False)
     text = (
-        value
-        if isinstance(value, exp.Literal) and value.is_string
-        else _call("trino_text", value)
+        value if isinstance(value, exp.Literal) and value.is_string else _call("trino_text", value)
     )
     if not kind.expressions:
         return text
     # varchar(n) cuts off; DuckDB takes no notice of n.
-    return _call("substr", text, exp.Literal.number(1), exp.Literal.number(kind.expressions[0].name))
+    return _call(
+        "substr", text, exp.Literal.number(1), exp.Literal.number(kind.expressions[0].name)
+    )
 
 
 def divide_as_trino(node: exp.Expression) -> exp.Expression:

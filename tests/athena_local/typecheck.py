@@ -1,17 +1,19 @@
-"""Comparisons and mixtures that Trino refuses and DuckDB would settle with a silent cast.
+"""What Trino refuses and DuckDB would settle by itself.
 
-Here: text against number, date against text, and so on, as far as sqlglot can tell the types.
-What it cannot tell passes. Not here: anything that changes a statement.
+Here: an alias that is read where Trino has none yet (WHERE, GROUP BY, beside itself), and types that
+do not compare or mix: text against number, date against text, as far as sqlglot can tell them. What
+it cannot tell passes. Not here: anything that changes a statement.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
 import sqlglot
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
+from sqlglot.errors import OptimizeError, SqlglotError
 from sqlglot.optimizer.annotate_types import annotate_types
 from sqlglot.optimizer.qualify import qualify
 
@@ -32,16 +34,19 @@ _COMPARED: Final = (
 )
 
 
-def check_types(sql: str, database: str, tables: Mapping[tuple[str, str], Columns]) -> None:
-    """Refuse a query that mixes types as Trino would not.
+def check_query(
+    sql: str, database: str, tables: Mapping[tuple[str, str], Columns], *, is_whole: bool
+) -> None:
+    """Refuse a query that reads names or mixes types as Trino would not.
 
     Args:
         sql: one query.
         database: of short names.
         tables: Hive types of the columns of each table it reads, by database and name.
+        is_whole: `tables` has all of them; else names are not judged.
 
     Raises:
-        AthenaFailure: a TYPE_MISMATCH.
+        AthenaFailure: a COLUMN_NOT_FOUND or a TYPE_MISMATCH.
     """
     schema: dict[str, dict[str, dict[str, str]]] = {}
     for (owner, name), columns in tables.items():
@@ -55,10 +60,20 @@ def check_types(sql: str, database: str, tables: Mapping[tuple[str, str], Column
             db=database,
             catalog=_CATALOG,
             schema={_CATALOG: schema} if schema else None,
-            validate_qualify_columns=False,
+            expand_alias_refs=False,
+            validate_qualify_columns=is_whole,
             quote_identifiers=False,
         )
         tree = annotate_types(tree, schema={_CATALOG: schema} if schema else None, dialect="trino")
+    except OptimizeError as error:
+        if match := re.search(r"Column '([^']*)' could not be resolved", str(error)):
+            name = match[1].replace('"', "").rpartition(".")[2].lower()
+            raise AthenaFailure(
+                "COLUMN_NOT_FOUND",
+                f"line 1:1: Column '{name}' cannot be resolved or requester is not authorized to "
+                "access requested resources",
+            ) from error
+        return
     except SqlglotError:
         # What sqlglot's optimizer does not understand, DuckDB judges.
         return

@@ -138,9 +138,7 @@ def narrow(rows: pa.Table, columns: list[ResultColumn]) -> pa.Table:
         try:
             values = rows.column(place).cast(pa.decimal128(38, 0)).cast(pa.int64())
         except pa.ArrowInvalid as error:
-            raise AthenaFailure(
-                "NUMERIC_VALUE_OUT_OF_RANGE", "bigint addition overflow"
-            ) from error
+            raise AthenaFailure("NUMERIC_VALUE_OUT_OF_RANGE", "bigint addition overflow") from error
         rows = rows.set_column(place, rows.schema.field(place).name, values)
     return rows
 

@@ -42,6 +42,7 @@ ENGINE_MACROS = {
     for name in re.findall(r"macro (\w+)\(", path.read_text())
 }
 
+
 def project_models(manifest: Manifest, layer: str) -> dict[str, Any]:
     return {
         node.name: node
