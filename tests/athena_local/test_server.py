@@ -18,7 +18,10 @@ from tests.athena_local.catalog import split_url
 from tests.athena_local.conftest import Asker
 from tests.athena_local.server import REGION, LocalAthena
 
-LONG = "select count(*) from unnest(sequence(1, 200000)) as a (x) cross join unnest(sequence(1, 200000)) as b (y) where x * y % 7 = 3"
+LONG = (
+    "select count(*) from unnest(sequence(1, 200000)) as a (x) "
+    "cross join unnest(sequence(1, 200000)) as b (y) where x * y % 7 = 3"
+)
 
 
 def content(athena: LocalAthena, url: str) -> bytes:

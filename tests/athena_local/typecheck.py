@@ -1,8 +1,8 @@
 """What Trino refuses and DuckDB would settle by itself.
 
-Here: an alias that is read where Trino has none yet (WHERE, GROUP BY, beside itself), and types that
-do not compare or mix: text against number, date against text, as far as sqlglot can tell them. What
-it cannot tell passes. Not here: anything that changes a statement.
+Here: an alias that is read where Trino has none yet (WHERE, GROUP BY, beside itself), and types
+that do not compare or mix: text against number, date against text, as far as sqlglot can tell
+them. What it cannot tell passes. Not here: anything that changes a statement.
 """
 
 from __future__ import annotations
@@ -90,32 +90,39 @@ def _trino(kind: str) -> str:
     )
 
 
-def _pairs(tree: exp.Expression) -> Iterator[tuple[str, exp.Expression, exp.Expression]]:
+Pair = tuple[str, exp.Expr, exp.Expr]
+
+
+def _pairs(tree: exp.Expr) -> Iterator[Pair]:
+    """What has to be of one type, two by two."""
     for node in tree.walk():
-        if isinstance(node, _COMPARED):
+        if isinstance(node, (*_COMPARED, exp.DPipe)):
             yield node.key, node.this, node.expression
-        elif isinstance(node, exp.In):
-            for one in node.expressions:
-                yield "in", node.this, one
-        elif isinstance(node, exp.Between):
-            yield "between", node.this, node.args["low"]
-            yield "between", node.this, node.args["high"]
-        elif isinstance(node, exp.DPipe):
-            yield "||", node.this, node.expression
-        elif isinstance(node, exp.Coalesce):
-            for one in node.expressions:
-                yield "coalesce", node.this, one
-        elif isinstance(node, exp.Case):
-            branches = [branch.args["true"] for branch in node.args["ifs"]]
-            branches += [node.args["default"]] if node.args.get("default") else []
-            for one in branches[1:]:
-                yield "case", branches[0], one
         elif isinstance(node, exp.SetOperation):
             for left, right in zip(node.left.selects, node.right.selects, strict=False):
                 yield "union", left, right
+        else:
+            for one in _beside(node):
+                yield node.key, _first(node), one
 
 
-def _family(node: exp.Expression) -> str | None:
+def _first(node: exp.Expr) -> exp.Expr:
+    return node.args["ifs"][0].args["true"] if isinstance(node, exp.Case) else node.this
+
+
+def _beside(node: exp.Expr) -> list[exp.Expr]:
+    """What has to be of the type of the first value of a node."""
+    if isinstance(node, (exp.In, exp.Coalesce)):
+        return node.expressions
+    if isinstance(node, exp.Between):
+        return [node.args["low"], node.args["high"]]
+    if isinstance(node, exp.Case):
+        branches = [branch.args["true"] for branch in node.args["ifs"][1:]]
+        return branches + [node.args["default"]] * bool(node.args.get("default"))
+    return []
+
+
+def _family(node: exp.Expr) -> str | None:
     kind = node.type
     if kind is None or kind.this in (exp.DType.UNKNOWN, exp.DType.NULL):
         return None
@@ -134,5 +141,5 @@ def _agree(left: str | None, right: str | None) -> bool:
     return left == right
 
 
-def _spelled(node: exp.Expression) -> str:
+def _spelled(node: exp.Expr) -> str:
     return node.type.sql("trino").lower() if node.type is not None else "unknown"
