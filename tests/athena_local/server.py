@@ -31,7 +31,6 @@ from tests.athena_local.errors import SYSTEM, AthenaFailure
 from tests.athena_local.translate import QUERY_BYTES
 
 REGION: Final = "eu-central-1"
-BUCKET: Final = "lake"
 _PAGE: Final = 1_000
 # Answers to "is it done?" wait this long for a change: clients sleep a second between questions.
 _PATIENCE_SECONDS: Final = 5.0
@@ -527,8 +526,10 @@ def running(folder: Path, patience_seconds: float = _PATIENCE_SECONDS) -> Iterat
     moto.start()
     host, port = moto.get_host_and_port()
     catalog = Catalog(f"http://{host}:{port}", REGION, folder)
+    # Moto keeps one world per process, whatever servers look into it.
+    bucket = f"lake-{uuid.uuid4().hex[:12]}"
     catalog.objects.client.create_bucket(
-        Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION}
+        Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION}
     )
     engine = DuckDBEngine(catalog)
     service = AthenaService(engine, catalog, patience_seconds)
@@ -548,7 +549,7 @@ def running(folder: Path, patience_seconds: float = _PATIENCE_SECONDS) -> Iterat
             },
             service,
             catalog,
-            f"s3://{BUCKET}",
+            f"s3://{bucket}",
         )
     finally:
         server.shutdown()

@@ -6,20 +6,19 @@ hold (tests/dbt).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from cdp_assets.sample.generate import generate
 from cdp_assets.sample.size import SampleSize
 from tests.athena_local.company import TENANT, Company
-from tests.athena_local.server import running
+from tests.athena_local.server import LocalAthena
 
 SIZE = SampleSize(people=40, crm_rows=48, events=600, days=4, object_rows=200)
 # These say when dbt ran, or how the engine hashes a text (docs: text_hash is not to be kept).
 OF_THE_RUN = {
     "profile.profile_history": ("valid_from", "valid_to"),
     "identity.oversized_blocks": ("block_number",),
+    "identity.touched_keys": ("block_number",),
 }
 ONLY_MODELS = ("--exclude-resource-type", "unit_test", "test")
 
@@ -27,17 +26,14 @@ pytestmark = [pytest.mark.athena, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
-def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
+def company(tmp_path_factory: pytest.TempPathFactory, athena: LocalAthena) -> Company:
     """Its landing days but the last but one, which comes late."""
     folder = tmp_path_factory.mktemp("company")
-    with running(folder / "objects") as athena, pytest.MonkeyPatch.context() as environment:
-        for name, value in athena.environment.items():
-            environment.setenv(name, value)
-        generate(folder / "home/lake/landing", folder / "truth.parquet", SIZE, seed=11)
-        company = Company(folder / "home", athena)
-        company.load([day for day in landing_days(company) if day != late_day(company)])
-        company.make_python_tables()
-        yield company
+    generate(folder / "home/lake/landing", folder / "truth.parquet", SIZE, seed=11)
+    company = Company(folder / "home", athena)
+    company.load([day for day in landing_days(company) if day != late_day(company)])
+    company.make_python_tables()
+    return company
 
 
 def landing_days(company: Company) -> list[str]:
@@ -49,9 +45,8 @@ def late_day(company: Company) -> str:
 
 
 def test_a_full_build_with_its_tests_gives_duckdbs_rows(company: Company) -> None:
-    company.dbt("local", "build", *ONLY_MODELS)
     company.athena.service.forget()
-    company.dbt("aws", "build", "--exclude-resource-type", "unit_test")
+    company.dbt_on_both(["build", *ONLY_MODELS], ["build", "--exclude-resource-type", "unit_test"])
     counts = company.athena.service.statements()
     assert counts["ctas"] >= 30, counts
     assert counts["merge"] == 0, counts
@@ -61,9 +56,8 @@ def test_a_full_build_with_its_tests_gives_duckdbs_rows(company: Company) -> Non
 
 def test_a_late_day_is_added_and_not_built_anew(company: Company) -> None:
     company.load([late_day(company)])
-    company.dbt("local", "run")
     company.athena.service.forget()
-    company.dbt("aws", "run")
+    company.dbt_on_both(["run"], ["run"])
     counts = company.athena.service.statements()
     assert counts["merge"] >= 9, counts
     assert counts["insert"] >= 20, counts
@@ -75,8 +69,7 @@ def test_a_late_day_is_added_and_not_built_anew(company: Company) -> None:
 
 def test_a_full_refresh_gives_duckdbs_rows(company: Company) -> None:
     company.settle()
-    company.dbt("local", "run", "--full-refresh")
-    company.dbt("aws", "run", "--full-refresh")
+    company.dbt_on_both(["run", "--full-refresh"], ["run", "--full-refresh"])
     assert company.differences(OF_THE_RUN) == {}
     left = [
         table["Name"]
