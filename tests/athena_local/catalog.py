@@ -372,8 +372,11 @@ class Catalog:
     def overwrite(self, described: Mapping[str, Any], rows: pa.Table) -> None:
         """UPDATE, DELETE and MERGE: every file written anew (copy on write)."""
         table = self.load(described)
+        is_empty = self._iceberg_files(described).size == 0
         with _committing(table):
-            if len(rows):
+            if is_empty:
+                table.append(rows.cast(table.schema().as_arrow()))
+            elif len(rows):
                 table.overwrite(rows.cast(table.schema().as_arrow()))
             else:
                 table.delete()
