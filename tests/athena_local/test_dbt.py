@@ -44,7 +44,7 @@ def late_day(company: Company) -> str:
     return landing_days(company)[-2]
 
 
-def test_a_full_build_with_its_tests_gives_duckdbs_rows(company: Company) -> None:
+def _a_full_build_with_its_tests(company: Company) -> None:
     company.athena.service.forget()
     company.dbt_on_both(["build", *ONLY_MODELS], ["build", "--exclude-resource-type", "unit_test"])
     counts = company.athena.service.statements()
@@ -54,7 +54,7 @@ def test_a_full_build_with_its_tests_gives_duckdbs_rows(company: Company) -> Non
     assert company.differences(OF_THE_RUN) == {}
 
 
-def test_a_late_day_is_added_and_not_built_anew(company: Company) -> None:
+def _a_late_day_is_added_and_not_built_anew(company: Company) -> None:
     company.load([late_day(company)])
     company.athena.service.forget()
     company.dbt_on_both(["run"], ["run"])
@@ -67,7 +67,7 @@ def test_a_late_day_is_added_and_not_built_anew(company: Company) -> None:
     assert company.athena.service.outcome(rebuilt["QueryExecutionId"]).rows == [["0"]]
 
 
-def test_a_full_refresh_gives_duckdbs_rows(company: Company) -> None:
+def _a_full_refresh(company: Company) -> None:
     company.settle()
     company.dbt_on_both(["run", "--full-refresh"], ["run", "--full-refresh"])
     assert company.differences(OF_THE_RUN) == {}
@@ -78,3 +78,10 @@ def test_a_full_refresh_gives_duckdbs_rows(company: Company) -> None:
         if "__" in table["Name"].removeprefix("clean_").partition("__")[2]
     ]
     assert left == []
+
+
+def test_full_build_late_day_and_full_refresh_give_duckdbs_rows(company: Company) -> None:
+    """One test: each step goes on where the one before it left the company."""
+    _a_full_build_with_its_tests(company)
+    _a_late_day_is_added_and_not_built_anew(company)
+    _a_full_refresh(company)
