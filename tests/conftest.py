@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 
+# First, as the workers read the groups when they collect: later, none was heeded.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         folder = item.path.parent.name
