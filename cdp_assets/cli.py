@@ -25,6 +25,8 @@ review_app = typer.Typer(no_args_is_help=True)
 app.add_typer(review_app, name="review", help="Answer what the identity model leaves to people.")
 identity_app = typer.Typer(no_args_is_help=True)
 app.add_typer(identity_app, name="identity", help="Preview a change of identity; train a model.")
+profile_app = typer.Typer(no_args_is_help=True)
+app.add_typer(profile_app, name="profile", help="Look profiles up.")
 
 _Values = Annotated[
     bool, typer.Option("--show-values", help="Also show values of records: personal data.")
@@ -216,6 +218,37 @@ def identity_train() -> None:
     from cdp_assets.demo import train_model
 
     train_model(_settings())
+
+
+@profile_app.callback()
+def _profile() -> None:
+    """Keep `get` a word of its own while it is the only one."""
+
+
+@profile_app.command(name="get")
+def profile_get(
+    email: Annotated[str | None, typer.Option(help="An e-mail address.")] = None,
+    phone: Annotated[str | None, typer.Option(help="A number with its country, +44….")] = None,
+    loyalty_id: Annotated[str | None, typer.Option(help="Of the loyalty card.")] = None,
+    user_id: Annotated[str | None, typer.Option(help="Of the login.")] = None,
+    customer_id: Annotated[str | None, typer.Option(help="Old or living.")] = None,
+    record: Annotated[str | None, typer.Option(help="A record id.")] = None,
+) -> None:
+    """Print the profile of one customer as JSON: personal data."""
+    from cdp_assets.activation.console import look_up
+
+    keys = {
+        "email": email,
+        "phone": phone,
+        "loyalty_id": loyalty_id,
+        "user_id": user_id,
+        "customer_id": customer_id,
+        "record": record,
+    }
+    given = [(kind, value) for kind, value in keys.items() if value is not None]
+    if len(given) != 1:
+        raise typer.BadParameter("give one of the options, and no second.")
+    typer.echo(look_up(_settings(), *given[0]))
 
 
 def _print(lines: Iterable[str]) -> None:

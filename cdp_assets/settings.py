@@ -77,6 +77,10 @@ class Settings:
     region: str
     warehouse_memory: str
     identity_model: str = "default"
+    ledger_table: str = ""
+    profile_table: str = ""
+    secret_name: str = ""
+    alerts_topic_arn: str | None = None
     limits: Limits = field(default_factory=Limits)
     gate: GateBudget = field(default_factory=GateBudget)
 
@@ -104,6 +108,16 @@ class Settings:
         return self.home / "ledger.sqlite"
 
     @property
+    def profile_store_path(self) -> Path:
+        """The SQLite file of the profile store."""
+        return self.home / "profiles.sqlite"
+
+    @property
+    def hmac_key_path(self) -> Path:
+        """The secret key of the hashes of identifiers; not in the lake, which others may read."""
+        return self.home / "hmac.key"
+
+    @property
     def dagster_home(self) -> Path:
         """Dagster's own storage: runs, events, schedules."""
         return self.home / "dagster"
@@ -129,6 +143,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     profile = env.get("CDP_PROFILE", "local")
     if profile not in ("local", "aws"):
         raise SettingsError(f"CDP_PROFILE is {profile!r}: it takes 'local' or 'aws'.")
+    tenant = _tenant(env.get("CDP_TENANT", "main"))
     home = Path(env.get("CDP_HOME", PROJECT_ROOT / ".cdp")).resolve()
     if profile == "aws":
         for name in ("CDP_LAKE_URL", "AWS_REGION"):
@@ -136,7 +151,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
                 raise SettingsError(f"{name} is not set: the aws profile has no default for it.")
     return Settings(
         profile=cast(Profile, profile),
-        tenant=_tenant(env.get("CDP_TENANT", "main")),
+        tenant=tenant,
         home=home,
         lake_url=env.get("CDP_LAKE_URL", (home / "lake").as_uri()),
         dbt_target=profile,
@@ -145,6 +160,10 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         region=env.get("AWS_REGION", "us-east-1"),
         warehouse_memory=env.get("CDP_WAREHOUSE_MEMORY", "4GB"),
         identity_model=env.get("CDP_IDENTITY_MODEL", "default"),
+        ledger_table=env.get("CDP_LEDGER_TABLE", f"cdp-{tenant}-ledger"),
+        profile_table=env.get("CDP_PROFILE_TABLE", f"cdp-{tenant}-profiles"),
+        secret_name=env.get("CDP_SECRET_NAME", f"cdp/{tenant}/hmac-key"),
+        alerts_topic_arn=env.get("CDP_ALERTS_TOPIC_ARN"),
         gate=_gate(env.get("CDP_GATE_BUDGET", "")),
     )
 
@@ -175,6 +194,8 @@ def export_serving(settings: Settings, *, unattended: bool) -> None:
     """Tell the webserver and daemon where Dagster's storage is and whether work runs by itself."""
     os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
     os.environ["CDP_UNATTENDED"] = "1" if unattended else "0"
+    # By default a sensor on runs handles 5 a tick: after a bad night the last is heard of late.
+    os.environ["DAGSTER_RUN_STATUS_SENSOR_PROCESS_LIMIT"] = "50"
 
 
 def _switch(env: Mapping[str, str], name: str) -> bool:

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import urlsplit
 
-from cdp_assets.resources.notifier import LogNotifier, Notifier
+import boto3
+from botocore.config import Config
+
+from cdp_assets.resources.dynamodb import dynamodb_client
+from cdp_assets.resources.dynamodb_ledger import DynamoDBObjectLedger
+from cdp_assets.resources.dynamodb_profiles import DynamoDBProfileStore
+from cdp_assets.resources.metrics import CloudWatchMetrics, LogMetrics, Metrics
+from cdp_assets.resources.notifier import LogNotifier, Notifier, SNSNotifier
 from cdp_assets.resources.object_ledger import ObjectLedger, SQLiteObjectLedger
 from cdp_assets.resources.object_store import LocalObjectStore, ObjectStore, S3ObjectStore
+from cdp_assets.resources.profile_store import ProfileStore, SQLiteProfileStore
+from cdp_assets.resources.secrets import FileSecrets, Secrets, SecretsManagerSecrets
 from cdp_assets.resources.warehouse import DuckDBWarehouse
 from cdp_assets.settings import Settings, SettingsError
 
@@ -28,13 +38,26 @@ def build_object_store(settings: Settings) -> ObjectStore:
 
 
 def build_ledger(settings: Settings) -> ObjectLedger:
-    """The object ledger.
-
-    Raises:
-        SettingsError: the profile has none yet.
-    """
-    _local_only(settings, "object ledger")
+    """The object ledger: a file of the home, or a DynamoDB table."""
+    if settings.profile == "aws":
+        client = dynamodb_client(settings.region)
+        return DynamoDBObjectLedger(client, settings.ledger_table, settings.tenant)
     return SQLiteObjectLedger(settings.ledger_path)
+
+
+def build_profile_store(settings: Settings) -> ProfileStore:
+    """The profile store: a file of the home, or a DynamoDB table."""
+    if settings.profile == "aws":
+        client = dynamodb_client(settings.region)
+        return DynamoDBProfileStore(client, settings.profile_table, settings.tenant)
+    return SQLiteProfileStore(settings.profile_store_path)
+
+
+def build_secrets(settings: Settings) -> Secrets:
+    """The tenant's secrets: a file of the home, or Secrets Manager."""
+    if settings.profile == "aws":
+        return SecretsManagerSecrets(_client("secretsmanager", settings), settings.secret_name)
+    return FileSecrets(settings.hmac_key_path)
 
 
 def build_warehouse(settings: Settings) -> DuckDBWarehouse:
@@ -50,13 +73,33 @@ def build_warehouse(settings: Settings) -> DuckDBWarehouse:
 
 
 def build_notifier(settings: Settings) -> Notifier:
-    """Who is told when something needs a person.
+    """Who is told when something needs a person: the log, or an SNS topic.
 
     Raises:
-        SettingsError: the profile has none yet.
+        SettingsError: the aws profile was not told the topic.
     """
-    _local_only(settings, "notifier")
+    if settings.profile == "aws":
+        if not settings.alerts_topic_arn:
+            raise SettingsError(
+                "CDP_ALERTS_TOPIC_ARN is not set: the aws profile has nobody to tell of a failure."
+            )
+        return SNSNotifier(_client("sns", settings), settings.alerts_topic_arn)
     return LogNotifier()
+
+
+def build_metrics(settings: Settings) -> Metrics:
+    """Where numbers about runs go: the log, or CloudWatch."""
+    if settings.profile == "aws":
+        return CloudWatchMetrics(_client("cloudwatch", settings), settings.tenant)
+    return LogMetrics()
+
+
+def _client(service: str, settings: Settings) -> Any:
+    return boto3.client(
+        service,  # pyright: ignore[reportArgumentType, reportCallIssue]
+        region_name=settings.region,
+        config=Config(retries={"mode": "standard", "max_attempts": 5}),
+    )
 
 
 def _local_only(settings: Settings, what: str) -> None:

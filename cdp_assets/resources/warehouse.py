@@ -11,13 +11,19 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import duckdb
 import pyarrow as pa
 
 from cdp_assets.errors import PlatformError
 from cdp_assets.naming import LAYERS
+
+# Functions of Trino that SQL for both engines uses and DuckDB calls otherwise.
+_TRINO_WORDS: Final = (
+    "to_utf8(text) as encode(text)",
+    "array_join(items, separator) as array_to_string(items, separator)",
+)
 
 
 class NothingPublishedError(PlatformError):
@@ -55,7 +61,10 @@ class Warehouse(Statements, Protocol):
         ...
 
     def query_published(self, sql: str) -> pa.Table:
-        """Run one SELECT on the version that readers see, and return its rows as Arrow."""
+        """Run one SELECT on the version that readers see, and return its rows as Arrow.
+
+        In Trino's words, as far as both engines know them: DuckDB learns some (`_TRINO_WORDS`).
+        """
         ...
 
 
@@ -146,6 +155,8 @@ class DuckDBWarehouse:
             raise NothingPublishedError("Nothing is published yet: run `cdp demo` or launch a run.")
         with duckdb.connect(str(self._published_path), read_only=True) as connection:
             connection.execute("set TimeZone = 'UTC'")
+            for word in _TRINO_WORDS:
+                connection.execute(f"create temporary macro {word}")
             yield connection
 
 
