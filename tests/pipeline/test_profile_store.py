@@ -72,7 +72,7 @@ def test_one_option_is_asked_for_and_no_second(loaded: Home):
         assert loaded.cdp("profile", "get", *options, check=False).returncode == 2
 
 
-def test_no_key_of_the_store_is_a_raw_identifier_and_the_secret_is_its_owners(loaded: Home):
+def test_the_key_of_the_hashes_is_its_owners_alone_and_in_no_log(loaded: Home):
     assert (loaded.path / "hmac.key").stat().st_mode & 0o777 == 0o600
     assert len((loaded.path / "hmac.key").read_bytes()) == 32
     log = (loaded.path / "run.log").read_bytes()
