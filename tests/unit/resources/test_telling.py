@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,10 +21,10 @@ __all__ = ["s3_endpoint"]
 def inbox(s3_endpoint: str) -> tuple[SNSNotifier, Any]:
     """A notifier, and a function that reads what its subscriber got."""
     sns, sqs = client_of("sns", s3_endpoint), client_of("sqs", s3_endpoint)
-    topic = sns.create_topic(Name="alerts")["TopicArn"]
-    queue = sqs.create_queue(QueueName="inbox")["QueueUrl"]
-    sqs.purge_queue(QueueUrl=queue)
-    arn = f"arn:aws:sqs:{REGION}:123456789012:inbox"
+    name = f"inbox-{uuid.uuid4().hex}"
+    topic = sns.create_topic(Name=name)["TopicArn"]
+    queue = sqs.create_queue(QueueName=name)["QueueUrl"]
+    arn = f"arn:aws:sqs:{REGION}:123456789012:{name}"
     sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
 
     def read() -> dict[str, str]:
