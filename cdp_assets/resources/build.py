@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import boto3
 from botocore.config import Config
 
+from cdp_assets.resources.athena_warehouse import AthenaSettings, AthenaWarehouse
 from cdp_assets.resources.dynamodb import dynamodb_client
 from cdp_assets.resources.dynamodb_ledger import DynamoDBObjectLedger
 from cdp_assets.resources.dynamodb_profiles import DynamoDBProfileStore
@@ -17,7 +18,7 @@ from cdp_assets.resources.object_ledger import ObjectLedger, SQLiteObjectLedger
 from cdp_assets.resources.object_store import LocalObjectStore, ObjectStore, S3ObjectStore
 from cdp_assets.resources.profile_store import ProfileStore, SQLiteProfileStore
 from cdp_assets.resources.secrets import FileSecrets, Secrets, SecretsManagerSecrets
-from cdp_assets.resources.warehouse import DuckDBWarehouse
+from cdp_assets.resources.warehouse import DuckDBWarehouse, Warehouse
 from cdp_assets.settings import Settings, SettingsError
 
 
@@ -60,13 +61,33 @@ def build_secrets(settings: Settings) -> Secrets:
     return FileSecrets(settings.hmac_key_path)
 
 
-def build_warehouse(settings: Settings) -> DuckDBWarehouse:
-    """The warehouse.
+def build_warehouse(settings: Settings) -> Warehouse:
+    """The warehouse: a DuckDB file, or Athena's tables."""
+    return build_athena(settings) if settings.profile == "aws" else build_duckdb(settings)
+
+
+def build_athena(settings: Settings) -> AthenaWarehouse:
+    """The warehouse on Athena, for commands that look after its tables.
 
     Raises:
-        SettingsError: the profile has none yet.
+        SettingsError: the profile has none.
     """
-    _local_only(settings, "warehouse")
+    if settings.profile != "aws":
+        raise SettingsError("The local profile has no Athena tables: set CDP_PROFILE=aws.")
+    return AthenaWarehouse(
+        AthenaSettings(settings.tenant, settings.region, settings.work_group),
+        build_object_store(settings),
+    )
+
+
+def build_duckdb(settings: Settings) -> DuckDBWarehouse:
+    """The warehouse file, for commands that look at one with DuckDB itself.
+
+    Raises:
+        SettingsError: the profile has no such file.
+    """
+    if settings.profile != "local":
+        raise SettingsError("The aws profile has no DuckDB file: set CDP_PROFILE=local.")
     return DuckDBWarehouse(
         settings.warehouse_path, settings.published_path, settings.warehouse_memory
     )
@@ -100,10 +121,3 @@ def _client(service: str, settings: Settings) -> Any:
         region_name=settings.region,
         config=Config(retries={"mode": "standard", "max_attempts": 5}),
     )
-
-
-def _local_only(settings: Settings, what: str) -> None:
-    if settings.profile != "local":
-        raise SettingsError(
-            f"The {settings.profile} profile has no {what} yet: set CDP_PROFILE=local."
-        )

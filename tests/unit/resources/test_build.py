@@ -8,7 +8,9 @@ from typing import Any
 import boto3
 import pytest
 
+from cdp_assets.resources.athena_warehouse import AthenaWarehouse
 from cdp_assets.resources.build import (
+    build_duckdb,
     build_ledger,
     build_metrics,
     build_notifier,
@@ -45,9 +47,9 @@ def test_another_address_is_refused(url: str) -> None:
 AWS = {"CDP_PROFILE": "aws", "CDP_LAKE_URL": "s3://bucket/lake", "AWS_REGION": "eu-central-1"}
 
 
-def test_what_aws_has_not_yet_is_said_plainly() -> None:
-    with pytest.raises(SettingsError, match="aws profile has no warehouse"):
-        build_warehouse(load_settings(AWS))
+def test_what_only_a_laptop_has_is_said_plainly() -> None:
+    with pytest.raises(SettingsError, match="aws profile has no DuckDB file"):
+        build_duckdb(load_settings(AWS))
 
 
 def test_the_stores_of_aws_are_the_tenants_own(
@@ -77,6 +79,12 @@ def test_somebody_is_told_on_aws_or_nothing_starts(
         build_notifier(load_settings(AWS))
     topic = _boto3("sns", "eu-central-1").create_topic(Name="told")["TopicArn"]
     build_notifier(load_settings({**AWS, "CDP_ALERTS_TOPIC_ARN": topic})).notify("a", "b")
+
+
+def test_the_warehouse_of_aws_is_athena_and_making_it_asks_nothing() -> None:
+    warehouse = build_warehouse(load_settings(AWS))
+    assert isinstance(warehouse, AthenaWarehouse)
+    assert warehouse.database("identity") == "main_identity"
 
 
 def test_building_touches_nothing(tmp_path: Path) -> None:
