@@ -20,8 +20,14 @@ from cdp_assets.identity.assets import build_identity_assets
 from cdp_assets.identity.model_files import load_model
 from cdp_assets.jobs import EVERYTHING, JOBS
 from cdp_assets.profile.assets import published_profiles
-from cdp_assets.resources.build import build_ledger, build_object_store, build_warehouse
+from cdp_assets.resources.build import (
+    build_ledger,
+    build_object_events,
+    build_object_store,
+    build_warehouse,
+)
 from cdp_assets.schedules import build_schedules
+from cdp_assets.sensors.events import build_event_sensors
 from cdp_assets.sensors.landing import build_landing_sensors
 from cdp_assets.settings import Settings, export_match_model, export_settings
 from cdp_assets.sources.assets import build_source_assets
@@ -58,6 +64,7 @@ def build_defs(
         jobs=JOBS,
         schedules=build_schedules(unattended=settings.unattended),
         sensors=[
+            *build_event_sensors(list(contracts.values()), settings),
             *build_landing_sensors(list(contracts.values()), settings),
             dg.AutomationConditionSensorDefinition(
                 "follow_upstream",
@@ -73,6 +80,7 @@ def build_defs(
         resources={
             "store": store,
             "ledger": build_ledger(settings),
+            "events": build_object_events(settings),
             "warehouse": build_warehouse(settings),
             "dbt": build_dbt_resource(project, settings.dbt_target),
         },

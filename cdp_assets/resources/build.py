@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from cdp_assets.resources.notifier import LogNotifier, Notifier
+from cdp_assets.resources.object_events import NoObjectEvents, ObjectEvents, SQSObjectEvents
 from cdp_assets.resources.object_ledger import ObjectLedger, SQLiteObjectLedger
 from cdp_assets.resources.object_store import LocalObjectStore, ObjectStore, S3ObjectStore
 from cdp_assets.resources.warehouse import DuckDBWarehouse
@@ -25,6 +26,22 @@ def build_object_store(settings: Settings) -> ObjectStore:
     raise SettingsError(
         f"CDP_LAKE_URL is {settings.lake_url!r}: it takes file:///folder or s3://bucket/prefix."
     )
+
+
+def build_object_events(settings: Settings) -> ObjectEvents:
+    """The queue that tells of new landing objects, where one is set.
+
+    Raises:
+        SettingsError: a queue is set, and the lake is no bucket.
+    """
+    if settings.landing_queue_url is None:
+        return NoObjectEvents()
+    url = urlsplit(settings.lake_url)
+    if url.scheme != "s3":
+        raise SettingsError(
+            "CDP_LANDING_QUEUE_URL is set, and CDP_LAKE_URL is no bucket: only S3 tells of objects."
+        )
+    return SQSObjectEvents(settings.landing_queue_url, url.netloc, url.path, settings.region)
 
 
 def build_ledger(settings: Settings) -> ObjectLedger:
