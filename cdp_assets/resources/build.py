@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import urlsplit
 
+import boto3
+from botocore.config import Config
+
+from cdp_assets.resources.checkpoints import (
+    Checkpoints,
+    DynamoDBCheckpoints,
+    SQLiteCheckpoints,
+)
 from cdp_assets.resources.notifier import LogNotifier, Notifier
 from cdp_assets.resources.object_events import NoObjectEvents, ObjectEvents, SQSObjectEvents
 from cdp_assets.resources.object_ledger import ObjectLedger, SQLiteObjectLedger
@@ -42,6 +51,20 @@ def build_object_events(settings: Settings) -> ObjectEvents:
             "CDP_LANDING_QUEUE_URL is set, and CDP_LAKE_URL is no bucket: only S3 tells of objects."
         )
     return SQSObjectEvents(settings.landing_queue_url, url.netloc, url.path, settings.region)
+
+
+def build_checkpoints(settings: Settings) -> Checkpoints:
+    """How far each shard of a stream was landed."""
+    if settings.profile == "local":
+        return SQLiteCheckpoints(settings.checkpoints_path)
+    return DynamoDBCheckpoints(settings.checkpoint_table, settings.region)
+
+
+def build_kinesis(settings: Settings) -> Any:
+    """A client of Kinesis, wherever botocore finds it."""
+    # Throttling is waited for shard by shard; a few quick retries are for the network.
+    retries = Config(retries={"mode": "standard", "max_attempts": 3})
+    return boto3.client("kinesis", region_name=settings.region, config=retries)
 
 
 def build_ledger(settings: Settings) -> ObjectLedger:

@@ -166,3 +166,16 @@ class TestDamage:
         with pytest.raises(LedgerError):
             ledger.commit(entry)
         assert ledger.rows().num_rows == 1
+
+
+def test_of_a_page_of_keys_only_those_that_are_settled_are_told(
+    ledger: SQLiteObjectLedger,
+) -> None:
+    keys = [f"landing/crm/contacts/dt=2026-03-01/{name}" for name in ("a'b", "é", "new", "gone")]
+    load(ledger, keys[0])
+    load(ledger, keys[1], "v1")
+    load(ledger, keys[1], "v2")
+    load(ledger, keys[3], status="missing")
+    load(ledger, "landing/crm/contacts/dt=2026-03-01/not asked for")
+    assert ledger.settled(keys) == {keys[0]: ("v1", 1), keys[1]: ("v2", 1)}
+    assert ledger.settled([]) == {}
