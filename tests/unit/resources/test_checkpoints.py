@@ -19,8 +19,8 @@ from cdp_assets.resources.checkpoints import (
     SQLiteCheckpoints,
 )
 from cdp_assets.settings import load_settings
-from tests.unit.aws import make_checkpoint_table
 from tests.unit.s3 import REGION, s3_endpoint
+from tests.unit.streaming import make_checkpoint_table
 
 __all__ = ["s3_endpoint"]
 

@@ -16,8 +16,8 @@ from cdp_assets.resources.object_events import (
     SQSObjectEvents,
     object_events,
 )
-from tests.unit.aws import MAX_RECEIVE_COUNT, PREFIX, REGION, Bucket, bucket
 from tests.unit.s3 import s3_endpoint
+from tests.unit.streaming import MAX_RECEIVE_COUNT, PREFIX, REGION, Bucket, bucket
 
 __all__ = ["bucket", "s3_endpoint"]
 

@@ -19,10 +19,10 @@ from cdp_assets.settings import Limits, Settings, SettingsError, load_settings
 from cdp_assets.sources.contracts import load_contracts
 from cdp_assets.sources.extract import extract_days
 from cdp_assets.sources.planner import Landing
-from tests.unit.aws import MAX_RECEIVE_COUNT, PREFIX, Bucket, bucket
 from tests.unit.s3 import s3_endpoint
 from tests.unit.sensors.landed import settle, touch
 from tests.unit.sources.conftest import DAY, crm_csv, crm_row
+from tests.unit.streaming import MAX_RECEIVE_COUNT, PREFIX, Bucket, bucket
 
 __all__ = ["bucket", "s3_endpoint"]
 

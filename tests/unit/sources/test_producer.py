@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from cdp_assets.cli import app
 from cdp_assets.sources.producer import PutError, Record, lines_of, put_records
-from tests.unit.aws import Stream, stream
 from tests.unit.s3 import REGION, s3_endpoint
+from tests.unit.streaming import Stream, stream
 
 __all__ = ["s3_endpoint", "stream"]
 

@@ -31,9 +31,9 @@ from cdp_assets.resources.checkpoints import (
 from cdp_assets.resources.object_store import ObjectStore
 from cdp_assets.sources.producer import Record, put_records
 from cdp_assets.sources.stream import Pace, StreamError, StreamReader, StreamReport, told
-from tests.unit.aws import Stream, make_checkpoint_table, stream
 from tests.unit.s3 import REGION, s3_endpoint, s3_store
 from tests.unit.sources.conftest import Lake, event
+from tests.unit.streaming import Stream, make_checkpoint_table, stream
 
 __all__ = ["s3_endpoint", "s3_store", "stream"]
 
