@@ -28,8 +28,8 @@ from cdp_assets.identity.match_model import MatchModel
 from cdp_assets.identity.model_files import keep_model, load_model, use_model
 from cdp_assets.identity.resolve import resolve
 from cdp_assets.identity.tables import MAP
-from cdp_assets.naming import CLEANSED, IDENTITY, raw_name
-from cdp_assets.resources.build import build_object_store, build_warehouse
+from cdp_assets.naming import CLEANSED, IDENTITY
+from cdp_assets.resources.build import build_duckdb, build_object_store
 from cdp_assets.resources.warehouse import DuckDBWarehouse
 from cdp_assets.settings import (
     DBT_PROJECT_DIR,
@@ -39,7 +39,7 @@ from cdp_assets.settings import (
     load_settings,
 )
 from cdp_assets.sources.contracts import load_contracts
-from cdp_assets.sources.tables import ensure_empty_file, raw_view_sql
+from cdp_assets.sources.tables import ensure_empty_file, raw_table
 
 MEMORY: Final = "1GB"
 _RAW: Final = "raw/crm/contacts"
@@ -89,7 +89,7 @@ class MatchingHome:
             }
         )
         self.store = build_object_store(self.settings)
-        self.warehouse: DuckDBWarehouse = build_warehouse(self.settings)
+        self.warehouse: DuckDBWarehouse = build_duckdb(self.settings)
         self.raw = self.folder / "lake" / _RAW
 
     @contextmanager
@@ -123,13 +123,11 @@ class MatchingHome:
         """What a home has before its first ordinary run: views, seeds, the parsed project."""
         with self.meter.stage("set-up"):
             export_settings(self.settings)
-            views = []
+            tables = []
             for contract in load_contracts().values():
                 ensure_empty_file(contract, self.store)
-                name = f"sources.{raw_name(contract.source, contract.entity)}"
-                select = raw_view_sql(contract, self.store)
-                views.append(f"create or replace view {name} as {select}")
-            self.warehouse.execute(*views)
+                tables.append(raw_table(contract, self.store))
+            self.warehouse.expose_raw(tables)
             self.use(load_model(self.model, self.store))
             self._dbt("seed")
 

@@ -153,14 +153,29 @@ def hash_(
 ) -> None:
     """Print one hash of the published tables: equal content, ids included, has an equal hash."""
     from cdp_assets.fingerprint import overall_hash, table_hashes
-    from cdp_assets.resources.build import build_warehouse
+    from cdp_assets.resources.build import build_duckdb
 
-    with build_warehouse(_settings()).read_published() as connection:
+    with build_duckdb(_settings()).read_published() as connection:
         hashes = table_hashes(connection)
     if tables:
         for name, value in sorted(hashes.items()):
             typer.echo(f"{value}  {name}")
     typer.echo(f"{overall_hash(hashes)}  all {len(hashes)} tables")
+
+
+@app.command()
+def sweep(
+    hours: Annotated[
+        int, typer.Option(min=1, help="Leave alone what is younger: it may be at work.")
+    ] = 24,
+) -> None:
+    """Remove what killed runs and replaced tables left on Athena and in the lake."""
+    from datetime import timedelta
+
+    from cdp_assets.resources.build import build_athena
+
+    swept = build_athena(_settings()).sweep(timedelta(hours=hours))
+    typer.echo(f"Removed {swept.tables} tables and {swept.files} files that nothing points at.")
 
 
 @app.command()

@@ -81,6 +81,7 @@ class Settings:
     s3_endpoint_url: str | None
     region: str
     warehouse_memory: str
+    work_group: str = "primary"
     identity_model: str = "default"
     limits: Limits = field(default_factory=Limits)
     gate: GateBudget = field(default_factory=GateBudget)
@@ -158,6 +159,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         s3_endpoint_url=env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL"),
         region=env.get("AWS_REGION", "us-east-1"),
         warehouse_memory=env.get("CDP_WAREHOUSE_MEMORY", "4GB"),
+        work_group=env.get("CDP_WORKGROUP", "primary"),
         identity_model=env.get("CDP_IDENTITY_MODEL", "default"),
         gate=_gate(env.get("CDP_GATE_BUDGET", "")),
         landing_queue_url=env.get("CDP_LANDING_QUEUE_URL") or None,
@@ -175,6 +177,7 @@ def export_settings(settings: Settings) -> None:
             "CDP_WAREHOUSE_PATH": str(settings.warehouse_path),
             "CDP_WAREHOUSE_MEMORY": settings.warehouse_memory,
             "CDP_TENANT": settings.tenant,
+            "CDP_WORKGROUP": settings.work_group,
             "DBT_TARGET_PATH": str(settings.dbt_target_path),
             "DAGSTER_DISABLE_TELEMETRY": "yes",
             "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",

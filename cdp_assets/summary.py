@@ -15,14 +15,14 @@ import duckdb
 from cdp_assets.checks.conservation import Conservation, conservation_sql
 from cdp_assets.identity.evaluate import evaluate_sample
 from cdp_assets.naming import CHANNELS
-from cdp_assets.resources.build import build_warehouse
+from cdp_assets.resources.build import build_duckdb
 from cdp_assets.settings import Settings
 from cdp_assets.sources.contracts import load_contracts
 
 
 def print_summary(settings: Settings) -> None:
     """Print where every record went, who was found, how well, and one profile explained."""
-    with build_warehouse(settings).read_published() as connection:
+    with build_duckdb(settings).read_published() as connection:
         lines = [
             *_sources(connection),
             *_profiles(connection),

@@ -122,16 +122,16 @@ def _counts_sql(source: str, entity: str) -> str:
             ledger.*, raw.*, clean.*
         from (
             select
-                coalesce(sum(records_in), 0)::bigint as records_in,
-                coalesce(sum(records_loaded), 0)::bigint as ledger_loaded,
-                coalesce(sum(records_suppressed), 0)::bigint as suppressed,
-                coalesce(sum(records_quarantined), 0)::bigint as quarantined
+                cast(coalesce(sum(records_in), 0) as bigint) as records_in,
+                cast(coalesce(sum(records_loaded), 0) as bigint) as ledger_loaded,
+                cast(coalesce(sum(records_suppressed), 0) as bigint) as suppressed,
+                cast(coalesce(sum(records_quarantined), 0) as bigint) as quarantined
             from {SOURCES}.object_ledger
             where source = '{source}' and entity = '{entity}' and status != 'superseded'
         ) as ledger,
         (select count(*) as raw from {SOURCES}.{raw_name(source, entity)}) as raw,
         (
-            select coalesce(sum(_deliveries), 0)::bigint as delivered, count(*) as loaded
+            select cast(coalesce(sum(_deliveries), 0) as bigint) as delivered, count(*) as loaded
             from {CLEANSED}.{clean_name(source, entity)}
         ) as clean
     """

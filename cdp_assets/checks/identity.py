@@ -101,7 +101,7 @@ _PROMISES: Final = (
         f"""
         select count(*)
         from (
-            select left_record_id, right_record_id, arg_max(decision, decided_at) as decision
+            select left_record_id, right_record_id, max_by(decision, decided_at) as decision
             from {DECISIONS.address}
             group by left_record_id, right_record_id
         ) as decisions

@@ -3,8 +3,10 @@
 They warn and never block: broken records are in quarantine already, and good ones should flow.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
 import dagster as dg
 
@@ -16,6 +18,23 @@ QUARANTINE_SHARE: Final = 0.01
 
 _QUARANTINE = "quarantine_is_small"
 _SHAPE = "shape_is_declared"
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What the ledger knows of a source entity: counts of records, and columns `a, b`."""
+
+    records_in: int = 0
+    quarantined: int = 0
+    new_columns: str = ""
+
+    def __add__(self, other: "Totals") -> "Totals":
+        columns = (self.new_columns, other.new_columns)
+        return Totals(
+            self.records_in + other.records_in,
+            self.quarantined + other.quarantined,
+            ", ".join(filter(None, columns)),
+        )
 
 
 def build_source_checks(entities: Sequence[tuple[str, str]]) -> dg.AssetChecksDefinition:
@@ -38,47 +57,53 @@ def build_source_checks(entities: Sequence[tuple[str, str]]) -> dg.AssetChecksDe
     def source_checks(
         context: dg.AssetCheckExecutionContext, warehouse: dg.ResourceParam[Warehouse]
     ) -> Iterator[dg.AssetCheckResult]:
-        found = {(row["source"], row["entity"]): row for row in _ledger_totals(warehouse)}
+        found = _ledger_totals(warehouse)
         selected = context.selected_asset_check_keys
         for key in sorted(selected, key=lambda check: (check.asset_key.path, check.name)):
-            totals = found.get(keys[key.asset_key])
-            yield _result(key, totals)
+            yield _result(key, found[keys[key.asset_key]])
 
     return source_checks
 
 
-def _ledger_totals(warehouse: Warehouse) -> list[dict[str, Any]]:
-    return warehouse.query(
+def _ledger_totals(warehouse: Warehouse) -> dict[tuple[str, str], Totals]:
+    rows = warehouse.query(
         f"""
         select
-            source, entity,
-            sum(records_in)::bigint as records_in,
-            sum(records_quarantined)::bigint as quarantined,
-            string_agg(distinct nullif(new_columns, ''), ', ') as new_columns
+            source, entity, new_columns,
+            cast(sum(records_in) as bigint) as records_in,
+            cast(sum(records_quarantined) as bigint) as quarantined
         from {SOURCES}.object_ledger
         where status != 'superseded'
-        group by source, entity
+        group by source, entity, new_columns
+        order by source, entity, new_columns
         """
     ).to_pylist()
+    totals: dict[tuple[str, str], Totals] = defaultdict(Totals)
+    for row in rows:
+        totals[row["source"], row["entity"]] += Totals(
+            row["records_in"], row["quarantined"], row["new_columns"] or ""
+        )
+    return totals
 
 
-def _result(key: dg.AssetCheckKey, totals: dict[str, Any] | None) -> dg.AssetCheckResult:
-    records_in = totals["records_in"] if totals else 0
-    quarantined = totals["quarantined"] if totals else 0
-    new_columns = (totals["new_columns"] if totals else None) or ""
+def _result(key: dg.AssetCheckKey, totals: Totals) -> dg.AssetCheckResult:
     if key.name == _QUARANTINE:
-        share = quarantined / records_in if records_in else 0.0
+        share = totals.quarantined / totals.records_in if totals.records_in else 0.0
         return dg.AssetCheckResult(
             asset_key=key.asset_key,
             check_name=key.name,
             passed=share <= QUARANTINE_SHARE,
             severity=dg.AssetCheckSeverity.WARN,
-            metadata={"records_in": records_in, "quarantined": quarantined, "share": share},
+            metadata={
+                "records_in": totals.records_in,
+                "quarantined": totals.quarantined,
+                "share": share,
+            },
         )
     return dg.AssetCheckResult(
         asset_key=key.asset_key,
         check_name=key.name,
-        passed=not new_columns,
+        passed=not totals.new_columns,
         severity=dg.AssetCheckSeverity.WARN,
-        metadata={"undeclared_columns": new_columns or "none"},
+        metadata={"undeclared_columns": totals.new_columns or "none"},
     )

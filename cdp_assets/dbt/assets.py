@@ -80,41 +80,36 @@ def never_built(
     """
     nodes = manifest["nodes"]
     keys = {
-        unique_id: dg.AssetKey([node["schema"], node["name"]])
+        unique_id: dg.AssetKey([node["config"]["schema"], node["name"]])
         for unique_id, node in nodes.items()
         if node["resource_type"] in ("model", "seed")
     }
     needed = {
         unique_id
         for unique_id in keys
-        if nodes[unique_id]["resource_type"] == "seed" and nodes[unique_id]["schema"] == layer
+        if nodes[unique_id]["resource_type"] == "seed"
+        and nodes[unique_id]["config"]["schema"] == layer
     }
     waiting = [unique_id for unique_id, key in keys.items() if key in selected]
     while waiting:
         parents = set(manifest["parent_map"][waiting.pop()]) & keys.keys() - needed
         needed |= parents
         waiting += parents
-    there = {*selected, *existing_tables(warehouse)}
+    there = {*selected, *(dg.AssetKey(list(address)) for address in warehouse.tables())}
     return sorted(keys[unique_id].path[-1] for unique_id in needed if keys[unique_id] not in there)
 
 
 def row_counts(warehouse: Warehouse, keys: AbstractSet[dg.AssetKey]) -> dict[dg.AssetKey, int]:
     """Rows of each of these that is a table, in one query; a view would have to be computed."""
-    built = existing_tables(warehouse)
-    tables = [key for key in sorted(keys) if built.get(key) == "BASE TABLE"]
+    built = warehouse.tables()
+    tables = [key for key in sorted(keys) if built.get((key.path[0], key.path[-1])) == "BASE TABLE"]
     if not tables:
         return {}
-    counts = ", ".join(f"(select count(*) from {'.'.join(key.path)})" for key in tables)
-    row = warehouse.query(f"select unnest([{counts}]) as rows").column("rows").to_pylist()
-    return dict(zip(tables, row, strict=True))
-
-
-def existing_tables(warehouse: Warehouse) -> dict[dg.AssetKey, str]:
-    """Every table and view of the warehouse with its kind, `BASE TABLE` or `VIEW`."""
-    rows = warehouse.query(
-        "select table_schema, table_name, table_type from information_schema.tables"
+    counts = " union all ".join(
+        f"select {place} as place, count(*) as row_count from {'.'.join(key.path)}"
+        for place, key in enumerate(tables)
     )
+    rows = warehouse.query(counts).to_pydict()
     return {
-        dg.AssetKey([row["table_schema"], row["table_name"]]): row["table_type"]
-        for row in rows.to_pylist()
+        tables[place]: count for place, count in zip(rows["place"], rows["row_count"], strict=True)
     }

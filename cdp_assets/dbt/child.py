@@ -6,7 +6,6 @@ the init process and kept the warehouse locked. Installed as the command `cdp-db
 
 from __future__ import annotations
 
-import atexit
 import gc
 import os
 import sys
@@ -22,10 +21,9 @@ def main() -> None:
     parent = os.getppid()
     threading.Thread(target=end_with, args=(parent,), daemon=True).start()
 
-    # Nearly all that dbt makes lives until it ends. Looking through it for what does not costs a
-    # sixth of its start, and once more at its end.
+    # Nearly all that dbt makes lives until it ends; looking through it for what does not costs a
+    # sixth of its start.
     gc.disable()
-    atexit.register(gc.freeze)
 
     from dbt.cli.main import cli
 

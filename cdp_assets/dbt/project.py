@@ -28,7 +28,7 @@ def prepared_project(settings: Settings) -> DbtProject:
     Each home has its own: dbt parses everything again when the warehouse path differs from the
     one it parsed for. Elsewhere (a container image) the packaged manifest serves.
     """
-    if settings.profile != "local":
+    if settings.profile != "local" and dbt_project.manifest_path.exists():
         return dbt_project
     project = DbtProject(
         project_dir=DBT_PROJECT_DIR,

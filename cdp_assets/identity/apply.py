@@ -22,7 +22,7 @@ from cdp_assets.identity.tables import (
     REDIRECTS,
     TOUCHED,
 )
-from cdp_assets.resources.warehouse import Statements, Warehouse
+from cdp_assets.resources.warehouse import Statements, Warehouse, whole_milliseconds
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Applied:
 
 def apply_assignments(warehouse: Warehouse, run_id: str) -> Applied:
     """Make the candidate the customer map."""
-    now = datetime.now(UTC).replace(tzinfo=None)
+    now = whole_milliseconds(datetime.now(UTC).replace(tzinfo=None))
     with warehouse.session() as session:
         session.execute(*(table.create_if_missing for table in APPLIED))
         inputs = {
@@ -50,6 +50,7 @@ def apply_assignments(warehouse: Warehouse, run_id: str) -> Applied:
         session.execute(
             _MARK_TOUCHED_OLD,
             *_RECORD_EVENTS,
+            _CLOSE_HISTORY.format(now=now.isoformat(" ", "milliseconds")),
             *_MOVE_RECORDS,
             _MARK_TOUCHED_NEW,
             f"delete from {REDIRECTS.address}",
@@ -171,13 +172,15 @@ _RECORD_EVENTS = (
     )""",
 )
 
-_MOVE_RECORDS = (
-    f"""
-    update {HISTORY.address} set valid_to = (select now from run)
+# The time stands there as it is: an UPDATE of Athena asks no other table.
+_CLOSE_HISTORY = f"""
+    update {HISTORY.address} set valid_to = timestamp '{{now}}'
     where valid_to is null and record_id in (
         select record_id from {ASSIGNMENTS.address}
         where {_MOVED} and previous_customer_id is not null
-    )""",
+    )"""
+
+_MOVE_RECORDS = (
     f"""
     insert into {HISTORY.address}
     select record_id, customer_id, run.now, null, run.run_id

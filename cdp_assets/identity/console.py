@@ -42,7 +42,8 @@ from cdp_assets.identity.review import (
     write_queue,
 )
 from cdp_assets.identity.tables import DECISIONS, MATCH_MODEL
-from cdp_assets.resources.build import build_object_store, build_warehouse
+from cdp_assets.resources.build import build_duckdb, build_object_store
+from cdp_assets.resources.warehouse import whole_milliseconds
 from cdp_assets.settings import Settings
 
 
@@ -68,7 +69,7 @@ def explain_two(
     Raises:
         UnknownReferenceError: one of the two is not known or means several things.
     """
-    with build_warehouse(settings).read_published() as connection:
+    with build_duckdb(settings).read_published() as connection:
         left = resolve(connection, first, "The first")
         right = resolve(connection, second, "The second")
         history = _ownership(connection, [left, right], as_of)
@@ -83,7 +84,7 @@ def explain_two(
 
 def whose(settings: Settings, reference: str, as_of: str | None) -> list[str]:
     """Whose customer the records of a reference are, or were at a time."""
-    with build_warehouse(settings).read_published() as connection:
+    with build_duckdb(settings).read_published() as connection:
         found = resolve(connection, reference, "This")
         lines = _ownership(connection, [found], as_of or datetime.now(UTC).isoformat())
     return [*([found.note] if found.note else []), *lines]
@@ -134,8 +135,8 @@ def give_answers(settings: Settings, answers: list[Answer], by: str) -> str:
         ReviewError: an answer cannot be used; then none is written.
     """
     store = build_object_store(settings)
-    with build_warehouse(settings).read_published() as connection:
-        decisions = decisions_of(connection, answers, by, datetime.now(UTC))
+    with build_duckdb(settings).read_published() as connection:
+        decisions = decisions_of(connection, answers, by, whole_milliseconds(datetime.now(UTC)))
         published = published_decisions(connection)
     known = pa.concat_tables([published, read_decisions(store)])
     new = without_known(decisions, known)
@@ -153,7 +154,7 @@ def unapplied(settings: Settings) -> list[str]:
     not know.
     """
     store = build_object_store(settings)
-    with build_warehouse(settings).read_published() as connection:
+    with build_duckdb(settings).read_published() as connection:
         count = unpublished_decisions(store, published_decisions(connection))
         published = published_model(connection)
     chosen = load_model(settings.identity_model, store).version
@@ -227,7 +228,7 @@ def _queue(
     settings: Settings, *, show_values: bool, show_all: bool
 ) -> tuple[list[Evidence], int, Values]:
     """The pairs to ask about, how many doubtful ones were left out, and values if asked for."""
-    with build_warehouse(settings).read_published() as connection:
+    with build_duckdb(settings).read_published() as connection:
         if not has_table(connection, "review_queue"):
             raise PlatformError("What is published has no review queue yet: run `cdp run`.")
         waiting = read_decisions(build_object_store(settings))

@@ -22,7 +22,7 @@ import pyarrow as pa
 from cdp_assets.errors import PlatformError
 from cdp_assets.identity.tables import DECISIONS
 from cdp_assets.resources.object_store import ObjectStore
-from cdp_assets.resources.warehouse import Warehouse
+from cdp_assets.resources.warehouse import Warehouse, whole_milliseconds
 
 PREFIX: Final = "decisions/"
 _COLUMNS: Final = tuple(column.name for column in DECISIONS.columns)
@@ -186,7 +186,7 @@ def _utc(key: str, line_number: int, text: str) -> datetime:
         raise DecisionsError(
             f"{key}, line {line_number}: decided_at is no ISO 8601 time."
         ) from error
-    return naive_utc(at)
+    return whole_milliseconds(naive_utc(at))
 
 
 def naive_utc(at: datetime) -> datetime:

@@ -33,7 +33,7 @@ from cdp_assets.identity.resolve import resolve
 from cdp_assets.identity.tables import ASSIGNMENTS, CHANGES, MAP
 from cdp_assets.local import HomeInUseError, claim_home
 from cdp_assets.naming import IDENTITY
-from cdp_assets.resources.build import build_object_store, build_warehouse
+from cdp_assets.resources.build import build_duckdb, build_object_store
 from cdp_assets.resources.warehouse import DuckDBWarehouse, NothingPublishedError
 from cdp_assets.settings import Settings, export_match_model, export_settings
 
@@ -121,7 +121,7 @@ def preview(
     with tempfile.TemporaryDirectory(prefix="cdp-preview-") as folder:
         copy = replace(settings, home=Path(folder))
         basis = copy_warehouse(settings, copy)
-        warehouse = build_warehouse(copy)
+        warehouse = build_duckdb(copy)
         with _exported(copy, settings):
             export_match_model(model.compact_json())
             use_model(model, warehouse)

@@ -132,7 +132,9 @@ def _claims(
     left_behind = pc.unique(records.previous_ids.take(pa.array(moved)))
     ended = set(left_behind.to_pylist()) - _present(new_ids, left_behind)
     overlaps: dict[str, Counter[int]] = {}
-    anchored: set[str] = set()
+    # An anchor that came back in this very run has no id yet, and has not vanished.
+    newcomers = records.record_ids.filter(records.previous_ids.is_null()) if ended else []
+    anchored = ended & {customer_id(record.as_py()) for record in newcomers}
     for old, record_id, label in zip(
         _texts(records.previous_ids, moved),
         _texts(records.record_ids, moved),

@@ -71,7 +71,10 @@ def covered_load_id(warehouse: Warehouse) -> int:
 
 def completeness(warehouse: Warehouse) -> dict[str, float]:
     """Share of known profiles that have a value, per field."""
-    shares = ", ".join(f"avg(({field} is not null)::int) as {field}" for field in _SHOWN_FIELDS)
+    shares = ", ".join(
+        f"avg(case when {field} is not null then 1e0 else 0e0 end) as {field}"
+        for field in _SHOWN_FIELDS
+    )
     row = warehouse.query(
         f"select {shares} from profile.customer_profiles where profile_type = 'known'"
     ).to_pylist()[0]

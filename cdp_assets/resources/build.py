@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import boto3
 from botocore.config import Config
 
+from cdp_assets.resources.athena_warehouse import AthenaSettings, AthenaWarehouse
 from cdp_assets.resources.checkpoints import (
     Checkpoints,
     DynamoDBCheckpoints,
@@ -17,7 +18,7 @@ from cdp_assets.resources.notifier import LogNotifier, Notifier
 from cdp_assets.resources.object_events import NoObjectEvents, ObjectEvents, SQSObjectEvents
 from cdp_assets.resources.object_ledger import ObjectLedger, SQLiteObjectLedger
 from cdp_assets.resources.object_store import LocalObjectStore, ObjectStore, S3ObjectStore
-from cdp_assets.resources.warehouse import DuckDBWarehouse
+from cdp_assets.resources.warehouse import DuckDBWarehouse, Warehouse
 from cdp_assets.settings import Settings, SettingsError
 
 
@@ -77,13 +78,32 @@ def build_ledger(settings: Settings) -> ObjectLedger:
     return SQLiteObjectLedger(settings.ledger_path)
 
 
-def build_warehouse(settings: Settings) -> DuckDBWarehouse:
-    """The warehouse.
+def build_warehouse(settings: Settings) -> Warehouse:
+    """The warehouse: a DuckDB file, or Athena's tables."""
+    return build_athena(settings) if settings.profile == "aws" else build_duckdb(settings)
+
+
+def build_athena(settings: Settings) -> AthenaWarehouse:
+    """The warehouse on Athena, for commands that look after its tables.
 
     Raises:
-        SettingsError: the profile has none yet.
+        SettingsError: the profile has none.
     """
-    _local_only(settings, "warehouse")
+    if settings.profile != "aws":
+        raise SettingsError("The local profile has no Athena tables: set CDP_PROFILE=aws.")
+    return AthenaWarehouse(
+        AthenaSettings(settings.tenant, settings.region, settings.work_group),
+        build_object_store(settings),
+    )
+
+
+def build_duckdb(settings: Settings) -> DuckDBWarehouse:
+    """The warehouse file, for commands that look at one with DuckDB itself.
+
+    Raises:
+        SettingsError: the profile has no such file.
+    """
+    _local_only(settings, "DuckDB file")
     return DuckDBWarehouse(
         settings.warehouse_path, settings.published_path, settings.warehouse_memory
     )

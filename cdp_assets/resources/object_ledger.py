@@ -10,7 +10,7 @@ import json
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal, Protocol
@@ -22,7 +22,7 @@ from cdp_assets.errors import PlatformError
 Status = Literal["loaded", "empty", "refused", "missing", "superseded"]
 
 # Statuses that settle a version of an object: nothing more is done for it on its own.
-_SETTLED = ("loaded", "empty", "refused")
+SETTLED: Final = ("loaded", "empty", "refused")
 _SCHEMA_VERSION: Final = 1
 
 
@@ -123,7 +123,10 @@ class ObjectLedger(Protocol):
         ...
 
     def commit(self, entry: LedgerEntry) -> None:
-        """Record an extraction. Older entries of the same key become `superseded`."""
+        """Record an extraction. Older entries of the same key become `superseded`.
+
+        Repeating a commit changes nothing; another outcome under its load id is a `LedgerError`.
+        """
         ...
 
     def rows(self) -> pa.Table:
@@ -147,11 +150,14 @@ class ObjectLedger(Protocol):
         ...
 
     def mark_published(self, load_id: int) -> None:
-        """Remember that every load up to `load_id` is in the published version."""
+        """Remember that every load up to `load_id` is in the published version.
+
+        It never goes back: what was published once stays published.
+        """
         ...
 
     def published_load_id(self) -> int:
-        """What `mark_published` was last told, or 0."""
+        """The largest that `mark_published` was told, or 0."""
         ...
 
     def replace_unknown(self, source: str, unknown: Sequence[UnknownObject]) -> None:
@@ -180,7 +186,7 @@ class SQLiteObjectLedger:
         """Settled objects of a source: key -> (object version, contract version)."""
         sql = f"""
             select object_key, object_version, contract_version from objects
-            where source = ? and status in {_SETTLED}
+            where source = ? and status in {SETTLED}
         """
         with self._connect() as connection:
             return {key: (version, by) for key, version, by in connection.execute(sql, [source])}
@@ -189,7 +195,7 @@ class SQLiteObjectLedger:
         """The same of these keys only, of whatever source: for a page of a listing."""
         sql = f"""
             select object_key, object_version, contract_version from objects
-            where object_key in (select value from json_each(?)) and status in {_SETTLED}
+            where object_key in (select value from json_each(?)) and status in {SETTLED}
         """
         with self._connect() as connection:
             found = connection.execute(sql, [json.dumps(list(keys))])
@@ -215,6 +221,9 @@ class SQLiteObjectLedger:
         """Record an extraction; older entries of the same key become `superseded`.
 
         An object that went missing replaces nothing: what was loaded of it stays loaded.
+
+        Raises:
+            LedgerError: another outcome was recorded under this load id.
         """
         values = [
             value.isoformat() if isinstance(value, datetime) else value
@@ -228,6 +237,8 @@ class SQLiteObjectLedger:
             )
         """
         with self._connect() as connection, _transaction(connection):
+            if self._is_recorded(connection, entry):
+                return
             connection.execute(f"insert into objects ({_COLUMNS}) values ({places})", values)
             connection.execute(supersede, [entry.object_key])
 
@@ -266,10 +277,12 @@ class SQLiteObjectLedger:
     def mark_published(self, load_id: int) -> None:
         """Remember that every load up to `load_id` is in the published version."""
         with self._connect() as connection, _transaction(connection):
-            connection.execute("update marks set published_load_id = ?", [load_id])
+            connection.execute(
+                "update marks set published_load_id = max(published_load_id, ?)", [load_id]
+            )
 
     def published_load_id(self) -> int:
-        """What `mark_published` was last told, or 0."""
+        """The largest that `mark_published` was told, or 0."""
         with self._connect() as connection:
             return _scalar(connection, "select published_load_id from marks")
 
@@ -288,15 +301,19 @@ class SQLiteObjectLedger:
         with self._connect() as connection:
             return [UnknownObject(*row) for row in connection.execute(sql)]
 
+    def _is_recorded(self, connection: sqlite3.Connection, entry: LedgerEntry) -> bool:
+        found = _entries(connection, "where load_id = ?", [entry.load_id])
+        # It may have been superseded since.
+        if found and replace(found[0], status=entry.status) != entry:
+            raise LedgerError(
+                f"Load {entry.load_id} of {entry.object_key} is in the object ledger already, with "
+                "another outcome: run again, which takes a new load id."
+            )
+        return bool(found)
+
     def _entries(self, clause: str, values: Iterable[object] = ()) -> list[LedgerEntry]:
         with self._connect() as connection:
-            found = connection.execute(f"select {_COLUMNS} from objects {clause}", list(values))
-            names = [column[0] for column in found.description]
-            dicts = [dict(zip(names, row, strict=True)) for row in found]
-        return [
-            LedgerEntry(**{**row, "loaded_at": datetime.fromisoformat(row["loaded_at"])})
-            for row in dicts
-        ]
+            return _entries(connection, clause, values)
 
     @contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:
@@ -317,6 +334,18 @@ class SQLiteObjectLedger:
 
 
 _COLUMNS: Final = ", ".join(field.name for field in fields(LedgerEntry))
+
+
+def _entries(
+    connection: sqlite3.Connection, clause: str, values: Iterable[object] = ()
+) -> list[LedgerEntry]:
+    found = connection.execute(f"select {_COLUMNS} from objects {clause}", list(values))
+    names = [column[0] for column in found.description]
+    dicts = [dict(zip(names, row, strict=True)) for row in found]
+    return [
+        LedgerEntry(**{**row, "loaded_at": datetime.fromisoformat(row["loaded_at"])})
+        for row in dicts
+    ]
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:

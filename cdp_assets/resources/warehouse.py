@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -17,11 +19,29 @@ import duckdb
 import pyarrow as pa
 
 from cdp_assets.errors import PlatformError
-from cdp_assets.naming import LAYERS
+from cdp_assets.naming import LAYERS, SOURCES
+
+# Layer and name.
+TableAddress = tuple[str, str]
 
 
 class NothingPublishedError(PlatformError):
     """There is no published version to read."""
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """The raw files of a source entity, to be seen as a table.
+
+    Attributes:
+        name: in the layer `sources`.
+        schema: of the files, without the landing day `dt`, which their folders name.
+        url: folder of the folders dt=YYYY-MM-DD.
+    """
+
+    name: str
+    schema: pa.Schema
+    url: str
 
 
 class Statements(Protocol):
@@ -48,6 +68,14 @@ class Warehouse(Statements, Protocol):
 
     def replace_table(self, layer: str, name: str, rows: pa.Table) -> None:
         """Make `layer.name` hold exactly `rows`; readers see the old table or the new one."""
+        ...
+
+    def expose_raw(self, tables: Sequence[RawTable]) -> None:
+        """Make the files of each of these what its table in `sources` shows."""
+        ...
+
+    def tables(self) -> dict[TableAddress, str]:
+        """Every table and view of the layers with its kind, `BASE TABLE` or `VIEW`."""
         ...
 
     def publish(self) -> None:
@@ -112,6 +140,26 @@ class DuckDBWarehouse:
             inputs={"incoming_rows": rows},
         )
 
+    def expose_raw(self, tables: Sequence[RawTable]) -> None:
+        """Make the files of each of these what its view in `sources` shows."""
+        self.execute(
+            *(
+                f"create or replace view {SOURCES}.{table.name} as {raw_select(table)}"
+                for table in tables
+            )
+        )
+
+    def tables(self) -> dict[TableAddress, str]:
+        """Every table and view of the layers with its kind, `BASE TABLE` or `VIEW`."""
+        rows = self.query(
+            "select table_schema, table_name, table_type from information_schema.tables"
+        )
+        return {
+            (row["table_schema"], row["table_name"]): row["table_type"]
+            for row in rows.to_pylist()
+            if row["table_schema"] in LAYERS
+        }
+
     def publish(self) -> None:
         """Copy the file beside the published one, then swap it in by rename.
 
@@ -149,6 +197,18 @@ class DuckDBWarehouse:
             yield connection
 
 
+def raw_select(table: RawTable) -> str:
+    """SELECT over every raw file of an entity (DuckDB)."""
+    url = f"{table.url}/dt=*/*.parquet".replace("'", "''")
+    return f"""
+        select {", ".join(table.schema.names)}, dt
+        from read_parquet(
+            '{url}',
+            hive_partitioning = true, hive_types = {{'dt': date}}, union_by_name = true
+        )
+    """
+
+
 class _DuckDBSession:
     """Statements on one open connection."""
 
@@ -168,6 +228,11 @@ class _DuckDBSession:
     def _register(self, inputs: Mapping[str, pa.Table] | None) -> None:
         for name, rows in (inputs or {}).items():
             self._connection.register(name, rows)
+
+
+def whole_milliseconds(at: datetime) -> datetime:
+    """A time as both engines keep it: Athena reads inputs and raw files to the millisecond."""
+    return at.replace(microsecond=at.microsecond // 1000 * 1000)
 
 
 @contextmanager

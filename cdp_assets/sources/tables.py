@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from cdp_assets.naming import SOURCES, raw_name
 from cdp_assets.resources.object_ledger import ObjectLedger
 from cdp_assets.resources.object_store import ObjectMissingError, ObjectStore
-from cdp_assets.resources.warehouse import Warehouse
+from cdp_assets.resources.warehouse import RawTable, Warehouse
 from cdp_assets.sources.contracts import IDENTIFIER, Contract
 
 LANDING: Final = "landing"
@@ -106,17 +106,13 @@ def raw_schema(contract: Contract) -> pa.Schema:
     return pa.schema([*texts, *derived, *_LINEAGE])
 
 
-def raw_view_sql(contract: Contract, store: ObjectStore) -> str:
-    """SELECT over every raw file of an entity, also right when there is none (DuckDB)."""
-    url = store.url(f"{RAW}/{contract.source}/{contract.entity}/dt=*/*.parquet")
-    columns = ", ".join(raw_schema(contract).names)
-    return f"""
-        select {columns}, dt
-        from read_parquet(
-            '{url.replace("'", "''")}',
-            hive_partitioning = true, hive_types = {{'dt': date}}, union_by_name = true
-        )
-    """
+def raw_table(contract: Contract, store: ObjectStore) -> RawTable:
+    """Every raw file of an entity, as the table that the cleansed layer reads."""
+    return RawTable(
+        name=raw_name(contract.source, contract.entity),
+        schema=raw_schema(contract),
+        url=store.url(f"{RAW}/{contract.source}/{contract.entity}"),
+    )
 
 
 def ensure_empty_file(contract: Contract, store: ObjectStore) -> None:
@@ -197,10 +193,9 @@ def refresh_source_tables(
     All of them, whichever source was extracted: a table that joins several sources must find each
     of them, if only without rows.
     """
-    views = []
+    tables = []
     for contract in contracts:
         ensure_empty_file(contract, store)
-        name = f"{SOURCES}.{raw_name(contract.source, contract.entity)}"
-        views.append(f"create or replace view {name} as {raw_view_sql(contract, store)}")
-    warehouse.execute(*views)
+        tables.append(raw_table(contract, store))
+    warehouse.expose_raw(tables)
     warehouse.replace_table(SOURCES, LEDGER_TABLE, ledger.rows())

@@ -202,10 +202,12 @@
 
 
 {# What many conditions ask, the shorter first: each is worked out once per pair. Found as the long
-   parentheses that stand in the model more than once. They are taken for false where they are
+   parentheses that stand in the model more than once: in two levels that are asked first and so of
+   every pair, or in three of any kind. They are taken for false where they are
    NULL, so only those that no NOT can turn into something else. #}
 {% macro shared_conditions() -%}
     {%- set counts = {} -%}
+    {%- set asked_first = {} -%}
     {%- for comparison in match_model().comparisons -%}
         {%- for level in comparison.levels if not modules.re.search('\\bnot *\\(', level.condition) -%}
             {%- set open = [] -%}
@@ -220,13 +222,16 @@
                     {%- if group | length > 60 and not level.condition[:start][-1:].isalpha()
                         and modules.re.match(' (and|or) |[),]|$', after) -%}
                         {%- do counts.update({group: counts.get(group, 0) + 1}) -%}
+                        {%- if level.is_null -%}
+                            {%- do asked_first.update({group: asked_first.get(group, 0) + 1}) -%}
+                        {%- endif -%}
                     {%- endif -%}
                 {%- endif -%}
             {%- endfor -%}
         {%- endfor -%}
     {%- endfor -%}
     {%- set shared = [] -%}
-    {%- for group in counts if counts[group] > 2 -%}
+    {%- for group in counts if counts[group] > 2 or asked_first.get(group, 0) > 1 -%}
         {#- What stands within one larger group alone is worked out there, where that needs it. -#}
         {%- set ns = namespace(is_part=false) -%}
         {%- for other in counts if other != group and group in other and counts[other] == counts[group] -%}
@@ -320,15 +325,38 @@
 
 
 {# CTEs from `pairs` (left_record_id, right_record_id) to `scored`: the same, with first_seen_at,
-   gamma_* and weight_* per comparison, match_weight and veto. #}
-{% macro scored_pairs_ctes() -%}
+   gamma_* and weight_* per comparison, match_weight and veto.
+
+   is_few: the pairs are of few records. Match records are wide: these are then read once, not once
+   for each side of a pair. #}
+{% macro scored_pairs_ctes(is_few=false) -%}
+    {%- set records = ref('match_records') -%}
+    {%- if is_few -%}
+    {%- set records = 'members' -%}
+    members as {{ materialized() }} (
+        select
+            record_id,
+            first_seen_at,
+            {%- for column in compared_columns() %}
+            {{ column }},
+            {%- endfor %}
+            is_current
+        from {{ ref('match_records') }}
+        where record_id in (
+            select left_record_id from pairs
+            union all
+            select right_record_id from pairs
+        )
+    ),
+
+    {% endif -%}
     compared as (
         select
             {{ compared_pair('l', 'r') }}
         from pairs
-        inner join {{ ref('match_records') }} as l
+        inner join {{ records }} as l
             on pairs.left_record_id = l.record_id
-        inner join {{ ref('match_records') }} as r
+        inner join {{ records }} as r
             on pairs.right_record_id = r.record_id
         where l.is_current and r.is_current
     ),

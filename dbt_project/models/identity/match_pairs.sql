@@ -9,7 +9,7 @@ pairs as (
     select * from {{ ref('match_candidates') }}
 ),
 
-{{ scored_pairs_ctes() }},
+{{ scored_pairs_ctes(is_few=is_partial()) }},
 
 probable as (
     select

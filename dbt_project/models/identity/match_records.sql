@@ -30,8 +30,13 @@ with
 
 {%- if is_partial() %}
 
+-- Whom the pre-hook found, and those that had no match record yet. What an earlier run retired, one
+-- that failed half way, the pre-hook found again.
 told_anew as {{ materialized() }} (
-    select record_id from ({{ records_told_anew() }}) as told_anew
+    select record_id from {{ ref('changed_records') }}
+    union
+    select record_id from {{ this }}
+    where not is_current
 ),
 {%- endif %}
 
@@ -45,7 +50,9 @@ crm_newest as (
         {{ newest(column, 'last_seen_at') }} as {{ column }},
         {%- endfor %}
         nullif(
-            coalesce({{ newest('other_phone', 'last_seen_at') }}, {{ oldest('phone', 'last_seen_at') }}),
+            coalesce(
+                {{ newest('other_phone', 'last_seen_at') }}, {{ oldest('phone', 'last_seen_at') }}
+            ),
             {{ newest('phone', 'last_seen_at') }}
         ) as other_phone,
         {{ newest('cast(is_deleted as varchar)', 'last_seen_at') }} = 'true' as is_deleted,
@@ -75,7 +82,8 @@ reachable as (
         record_id,
         {{ newest('identifier_value', 'last_seen_at', "identifier_type = 'email'") }} as email,
         {{ newest('identifier_value', 'last_seen_at', "identifier_type = 'phone'") }} as phone,
-        {{ oldest('identifier_value', 'last_seen_at', "identifier_type = 'phone'") }} as oldest_phone,
+        {{ oldest('identifier_value', 'last_seen_at', "identifier_type = 'phone'") }}
+            as oldest_phone,
         {{ newest('identifier_value', 'last_seen_at', "identifier_type = 'loyalty_id'") }}
             as loyalty_id
     from {{ ref('identifiers') }}

@@ -4,7 +4,7 @@ with pairs as (
     select * from {{ ref('pairs_to_score') }}
 ),
 
-{{ scored_pairs_ctes() }},
+{{ scored_pairs_ctes(is_few=true) }},
 
 final as (
     select

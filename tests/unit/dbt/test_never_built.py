@@ -6,14 +6,19 @@ import pytest
 from cdp_assets.dbt.assets import never_built
 from cdp_assets.resources.warehouse import DuckDBWarehouse
 
+
+def _node(kind: str, layer: str, name: str) -> dict[str, object]:
+    return {"resource_type": kind, "config": {"schema": layer}, "name": name}
+
+
 MANIFEST = {
     "nodes": {
-        "seed.names": {"schema": "cleansed", "name": "names", "resource_type": "seed"},
-        "seed.limits": {"schema": "identity", "name": "limits", "resource_type": "seed"},
-        "model.crm": {"schema": "cleansed", "name": "crm", "resource_type": "model"},
-        "model.web": {"schema": "cleansed", "name": "web", "resource_type": "model"},
-        "model.links": {"schema": "identity", "name": "links", "resource_type": "model"},
-        "test.links": {"schema": "identity", "name": "links_are_unique", "resource_type": "test"},
+        "seed.names": _node("seed", "cleansed", "names"),
+        "seed.limits": _node("seed", "identity", "limits"),
+        "model.crm": _node("model", "cleansed", "crm"),
+        "model.web": _node("model", "cleansed", "web"),
+        "model.links": _node("model", "identity", "links"),
+        "test.links": _node("test", "identity", "links_are_unique"),
     },
     "parent_map": {
         "seed.names": [],

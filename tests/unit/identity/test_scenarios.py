@@ -216,6 +216,16 @@ def test_records_that_leave_and_return_have_their_ids_again():
     assert world.customers == before
 
 
+def test_an_anchor_that_returns_with_the_others_has_not_vanished():
+    world = World().observe(*"ABCD", links=["A-B", "B-C", "C-D"])
+    before, records, links = dict(world.customers), dict(world.records), set(world.links)
+    for name in "BAC":
+        world.delete(name)
+    assert world.id_of("D") == "C"
+    world.records, world.links = records, links
+    assert world.run().customers == before
+
+
 def test_an_id_with_no_record_left_is_retired_and_redirects_nowhere():
     world = World().observe(*"AB", links=["A-B"])
     world.delete("A").delete("B")

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from cdp_assets.resources.athena_warehouse import AthenaWarehouse
 from cdp_assets.resources.build import (
+    build_duckdb,
     build_ledger,
     build_notifier,
     build_object_store,
@@ -32,7 +34,7 @@ def test_another_address_is_refused(url: str) -> None:
         build_object_store(load_settings({"CDP_LAKE_URL": url}))
 
 
-@pytest.mark.parametrize("build", [build_ledger, build_warehouse, build_notifier])
+@pytest.mark.parametrize("build", [build_ledger, build_duckdb, build_notifier])
 def test_what_aws_has_not_yet_is_said_plainly(build: object) -> None:
     settings = load_settings(
         {"CDP_PROFILE": "aws", "CDP_LAKE_URL": "s3://bucket/lake", "AWS_REGION": "eu-central-1"}
@@ -40,6 +42,15 @@ def test_what_aws_has_not_yet_is_said_plainly(build: object) -> None:
     assert callable(build)
     with pytest.raises(SettingsError, match="aws profile has no"):
         build(settings)
+
+
+def test_the_warehouse_of_aws_is_athena_and_making_it_asks_nothing() -> None:
+    settings = load_settings(
+        {"CDP_PROFILE": "aws", "CDP_LAKE_URL": "s3://bucket/lake", "AWS_REGION": "eu-central-1"}
+    )
+    warehouse = build_warehouse(settings)
+    assert isinstance(warehouse, AthenaWarehouse)
+    assert warehouse.database("identity") == "main_identity"
 
 
 def test_building_touches_nothing(tmp_path: Path) -> None:

@@ -17,11 +17,12 @@ import pytest
 
 from cdp_assets.resources.object_ledger import LedgerEntry, ObjectLedger, SQLiteObjectLedger
 from cdp_assets.resources.object_store import LocalObjectStore, ObjectInfo, ObjectStore
+from cdp_assets.resources.warehouse import raw_select
 from cdp_assets.settings import Limits, load_settings
 from cdp_assets.sources.contracts import Contract, load_contracts
 from cdp_assets.sources.extract import ExtractReport, extract_days, extract_objects
 from cdp_assets.sources.quarantine import read_quarantine
-from cdp_assets.sources.tables import landing_prefix, raw_view_sql
+from cdp_assets.sources.tables import landing_prefix, raw_table
 
 DAY = "2026-03-01"
 CRM_HEADER = (
@@ -80,7 +81,7 @@ class Lake:
         """The rows of the raw view, by object and line."""
         with duckdb.connect() as connection:
             self.store.register(connection)
-            sql = f"{raw_view_sql(self.contract, self.store)} order by _object_key, _line"
+            sql = f"{raw_select(raw_table(self.contract, self.store))} order by _object_key, _line"
             return connection.sql(sql).to_arrow_table().to_pylist()
 
     def quarantine(self) -> list[dict[str, Any]]:

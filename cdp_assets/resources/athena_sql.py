@@ -1,0 +1,73 @@
+"""What the Python stages say, in the words of Athena.
+
+The stages write SQL that both engines read, about tables named `<layer>.<name>`. Four things are
+spelled differently on Athena, and are put right here: the database of a layer, how an Iceberg table
+is created, a table that lasts for a session, and the type of a text. Pure functions of text.
+Not here: running anything (`athena_warehouse.py`), the SQL of dbt (dbt_project/macros/engine).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from cdp_assets.naming import LAYERS
+
+_QUOTED_OR_LAYER: Final = re.compile(
+    rf"'(?:[^']|'')*'|(?<![\w.\"])({'|'.join(LAYERS)})\.(?=[a-z_])"
+)
+_CREATE: Final = re.compile(r"\s*create table if not exists (\S+) \((.*)\)\s*", re.DOTALL)
+_KEEP: Final = re.compile(r"\s*create temporary table (\w+) as\s", re.DOTALL)
+_TARGET: Final = re.compile(
+    r"\s*(?:insert into|delete from|update|create table if not exists) (\w+)\.(\w+)", re.DOTALL
+)
+# Iceberg DDL knows no length-less varchar and no integer.
+_DDL_TYPES: Final = {"varchar": "string", "integer": "int"}
+
+
+def with_databases(sql: str, database_of: Callable[[str], str]) -> str:
+    """The statement with each `<layer>.` as the database of that layer; texts stay as they are."""
+    return _QUOTED_OR_LAYER.sub(
+        lambda match: f"{database_of(match[1])}." if match[1] else match[0], sql
+    )
+
+
+def target_of(sql: str) -> tuple[str, str] | None:
+    """Layer and name of the table that a statement writes; None where it writes none of a layer."""
+    match = _TARGET.match(sql)
+    return (match[1], match[2]) if match and match[1] in LAYERS else None
+
+
+def created_columns(sql: str) -> str | None:
+    """The column list of a `create table if not exists`, as Iceberg DDL; None for other SQL."""
+    match = _CREATE.fullmatch(sql)
+    if match is None:
+        return None
+    columns = (column.strip().rsplit(" ", 1) for column in match[2].split(","))
+    return ", ".join(f"{name} {_DDL_TYPES.get(kind, kind)}" for name, kind in columns)
+
+
+def iceberg_table(address: str, columns: str, location: str) -> str:
+    """The statement that makes an empty Iceberg table, unless there is one."""
+    return (
+        f"create table if not exists {address} ({columns}) location '{location}'"
+        " tblproperties ('table_type' = 'ICEBERG', 'format' = 'parquet')"
+    )
+
+
+def kept_table(sql: str) -> tuple[str, str] | None:
+    """Name and SELECT of a `create temporary table ... as`; None for other SQL."""
+    match = _KEEP.match(sql)
+    return (match[1], sql[match.end() :]) if match else None
+
+
+def iceberg_table_as(address: str, select: str, location: str) -> str:
+    """The statement that makes an Iceberg table of the rows of a SELECT.
+
+    Iceberg even for a table that is soon gone: others keep no microseconds.
+    """
+    return (
+        f"create table {address} with (table_type = 'ICEBERG', is_external = false,"
+        f" location = '{location}', format = 'PARQUET') as {select}"
+    )

@@ -1,0 +1,193 @@
+"""Databases and tables of the Glue catalogue: what Athena reads and what a table points at.
+
+Here: the few calls of Glue that the warehouse needs, each safe to repeat.
+Not here: statements (`athena_warehouse.py`), Dagster, dbt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import pyarrow as pa
+from botocore.exceptions import ClientError
+
+_PARQUET: Final = {
+    "InputFormat": "org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat",
+    "OutputFormat": "org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat",
+    "SerdeInfo": {
+        "SerializationLibrary": "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe"
+    },
+}
+# What Glue gives with a table and does not take with one.
+_INPUT_KEYS: Final = (
+    "Name",
+    "Description",
+    "Owner",
+    "Retention",
+    "StorageDescriptor",
+    "PartitionKeys",
+    "ViewOriginalText",
+    "ViewExpandedText",
+    "TableType",
+    "Parameters",
+)
+# The first day of the file without rows that every raw table has, and a day that no landing day
+# will pass: Athena makes a table's partitions up from these.
+_PROJECTED_DAYS: Final = "1970-01-01,NOW+2DAYS"
+
+
+class GlueTables:
+    """Calls of Glue.
+
+    Args:
+        client: boto3's client for Glue.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def ensure_database(self, name: str) -> None:
+        """Make a database, unless there is one."""
+        try:
+            self._client.create_database(DatabaseInput={"Name": name})
+        except ClientError as error:
+            if not _is(error, "AlreadyExistsException"):
+                raise
+
+    def drop_database(self, name: str) -> None:
+        """Drop a database without tables, if there is one."""
+        _unless_missing(self._client.delete_database, Name=name)
+
+    def databases(self, prefix: str) -> list[str]:
+        """The databases whose names begin so."""
+        pages = self._client.get_paginator("get_databases").paginate()
+        return [
+            database["Name"]
+            for page in pages
+            for database in page["DatabaseList"]
+            if database["Name"].startswith(prefix)
+        ]
+
+    def tables(self, database: str) -> list[dict[str, Any]]:
+        """The tables and views of a database, as Glue tells them; none if it is not there."""
+        pages = self._client.get_paginator("get_tables").paginate(DatabaseName=database)
+        try:
+            return [table for page in pages for table in page["TableList"]]
+        except ClientError as error:
+            if _is(error, "EntityNotFoundException"):
+                return []
+            raise
+
+    def table(self, database: str, name: str) -> dict[str, Any] | None:
+        """One table; None if it is not there."""
+        try:
+            return self._client.get_table(DatabaseName=database, Name=name)["Table"]
+        except ClientError as error:
+            if _is(error, "EntityNotFoundException"):
+                return None
+            raise
+
+    def put(self, database: str, table: Mapping[str, Any]) -> None:
+        """Make a table of this description, or make the one that is there so."""
+        wanted = {key: table[key] for key in _INPUT_KEYS if key in table}
+        there = self.table(database, table["Name"])
+        if there is None:
+            self._client.create_table(DatabaseName=database, TableInput=wanted)
+        elif {key: there[key] for key in _INPUT_KEYS if key in there} != wanted:
+            self._client.update_table(DatabaseName=database, TableInput=wanted, SkipArchive=True)
+
+    def drop(self, database: str, name: str) -> None:
+        """Take a table out of the catalogue, if it is there; its files stay."""
+        _unless_missing(self._client.delete_table, DatabaseName=database, Name=name)
+
+    def metadata_location(self, database: str, name: str) -> str | None:
+        """Where an Iceberg table's current metadata lies; None if there is no such table."""
+        table = self.table(database, name)
+        return table["Parameters"].get("metadata_location") if table else None
+
+    def set_back(self, database: str, name: str, place: str | None) -> None:
+        """Make metadata that an Iceberg table had once its current one; without, drop the table."""
+        table = self.table(database, name)
+        if table is None:
+            return
+        if place is None:
+            self.drop(database, name)
+        elif table["Parameters"].get("metadata_location") != place:
+            self.put(
+                database,
+                {**table, "Parameters": {**table["Parameters"], "metadata_location": place}},
+            )
+
+    def replace_external(self, database: str, name: str, schema: pa.Schema, location: str) -> None:
+        """Make a table of the Parquet files in a folder."""
+        self.put(database, _external(name, schema, location))
+
+    def replace_projected(self, database: str, name: str, schema: pa.Schema, location: str) -> None:
+        """Make a table of the Parquet files in `location`/dt=YYYY-MM-DD/.
+
+        Its partitions are projected: no crawler, no call per new day, and no lists of them.
+        """
+        table = _external(name, schema, location)
+        table["PartitionKeys"] = [{"Name": "dt", "Type": "date"}]
+        table["Parameters"] |= {
+            "projection.enabled": "true",
+            "projection.dt.type": "date",
+            "projection.dt.format": "yyyy-MM-dd",
+            "projection.dt.range": _PROJECTED_DAYS,
+            "projection.dt.interval": "1",
+            "projection.dt.interval.unit": "DAYS",
+            "storage.location.template": f"{location}/dt=${{dt}}/",
+        }
+        self.put(database, table)
+
+
+def arrow_columns(schema: pa.Schema) -> list[tuple[str, str]]:
+    """Names and Glue types of the columns.
+
+    Raises:
+        ValueError: a type that no table of ours has.
+    """
+    return [(field.name, _glue_type(field.type)) for field in schema]
+
+
+def _glue_type(kind: pa.DataType) -> str:
+    if pa.types.is_decimal(kind):
+        return f"decimal({kind.precision},{kind.scale})"
+    for is_kind, name in (
+        (pa.types.is_timestamp, "timestamp"),
+        (pa.types.is_boolean, "boolean"),
+        (pa.types.is_int64, "bigint"),
+        (pa.types.is_integer, "int"),
+        (pa.types.is_floating, "double"),
+        (pa.types.is_date, "date"),
+        (pa.types.is_string, "string"),
+        (pa.types.is_large_string, "string"),
+        (pa.types.is_null, "string"),
+    ):
+        if is_kind(kind):
+            return name
+    raise ValueError(f"{kind} is no column type of the warehouse.")
+
+
+def _external(name: str, schema: pa.Schema, location: str) -> dict[str, Any]:
+    columns = [{"Name": column, "Type": kind} for column, kind in arrow_columns(schema)]
+    return {
+        "Name": name,
+        "TableType": "EXTERNAL_TABLE",
+        "Parameters": {"EXTERNAL": "TRUE", "classification": "parquet"},
+        "StorageDescriptor": {"Columns": columns, "Location": location, **_PARQUET},
+        "PartitionKeys": [],
+    }
+
+
+def _is(error: ClientError, code: str) -> bool:
+    return error.response.get("Error", {}).get("Code") == code
+
+
+def _unless_missing(call: Any, **arguments: str) -> None:
+    try:
+        call(**arguments)
+    except ClientError as error:
+        if not _is(error, "EntityNotFoundException"):
+            raise

@@ -1,0 +1,147 @@
+"""The warehouse of the aws profile, over HTTP: what Python stages ask of it and write with it."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import date, datetime
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from cdp_assets.errors import PlatformError
+from cdp_assets.resources.athena_warehouse import AthenaError, AthenaWarehouse
+from cdp_assets.resources.build import build_athena, build_object_store
+from cdp_assets.resources.object_store import ObjectStore
+from cdp_assets.resources.warehouse import NothingPublishedError, RawTable
+from cdp_assets.settings import Settings, load_settings
+from tests.athena_local.server import REGION, LocalAthena
+
+MAKE = "create table if not exists identity.customer_map (record_id varchar, customer_id varchar)"
+
+
+@pytest.fixture
+def settings(athena: LocalAthena) -> Settings:
+    tenant = f"t{uuid.uuid4().hex[:8]}"
+    return load_settings(
+        {
+            "CDP_PROFILE": "aws",
+            "CDP_TENANT": tenant,
+            "CDP_LAKE_URL": f"{athena.lake}/{tenant}",
+            "AWS_REGION": REGION,
+            **athena.environment,
+        }
+    )
+
+
+@pytest.fixture
+def store(settings: Settings) -> ObjectStore:
+    return build_object_store(settings)
+
+
+@pytest.fixture
+def warehouse(settings: Settings) -> AthenaWarehouse:
+    return build_athena(settings)
+
+
+def rows_of(warehouse: AthenaWarehouse) -> list[tuple[str, str]]:
+    found = warehouse.query("select record_id, customer_id from identity.customer_map order by 1")
+    return list(zip(*found.to_pydict().values(), strict=True))
+
+
+def test_what_is_written_is_read_as_it_was(warehouse):
+    rows = pa.table(
+        {
+            "name": ['say "hi"', "", None, "two\nlines"],
+            "number": pa.array([1, None, -(2**40), 0], pa.int64()),
+            "share": [0.1, None, 1e-9, 3.0],
+            "is_new": [True, False, None, True],
+            "at": pa.array([datetime.fromisoformat("2026-01-02 03:04:05.678"), None, None, None]),
+            "day": pa.array([date(2026, 1, 2), None, None, None], pa.date32()),
+        }
+    )
+    warehouse.replace_table("identity", "everything", rows)
+    warehouse.replace_table("identity", "everything", rows)
+    found = warehouse.query("select * from identity.everything")
+    in_order = sorted(found.to_pylist(), key=str)
+    assert in_order == sorted(rows.to_pylist(), key=str)
+
+
+def test_a_query_without_rows_has_its_columns(warehouse):
+    warehouse.execute(MAKE)
+    assert warehouse.query("select * from identity.customer_map").schema == pa.schema(
+        [("record_id", pa.string()), ("customer_id", pa.string())]
+    )
+
+
+def test_a_session_keeps_a_table_until_it_ends(warehouse, store):
+    warehouse.execute(MAKE, "insert into identity.customer_map values ('a', 'c_1'), ('b', 'c_2')")
+    with warehouse.session() as session:
+        session.execute(
+            "drop table if exists scope_records",
+            "create temporary table scope_records as select record_id from identity.customer_map"
+            " where customer_id in (select customer_id from wanted)",
+            inputs={"wanted": pa.table({"customer_id": ["c_2"]})},
+        )
+        assert session.query("select * from scope_records").to_pydict() == {"record_id": ["b"]}
+    assert list(store.list("athena-sessions")) == []
+    # Nor does the result of a SELECT stay, which may hold personal data.
+    assert [item.key for item in store.list("athena-results") if ".csv" in item.key] == []
+
+
+def test_of_several_statements_all_take_effect_or_none(warehouse):
+    warehouse.execute(MAKE, "insert into identity.customer_map values ('a', 'c_1')")
+    with pytest.raises(AthenaError):
+        warehouse.execute(
+            "delete from identity.customer_map",
+            "insert into identity.customer_map values ('b', 'c_2')",
+            "insert into identity.customer_map select no_such_column from identity.customer_map",
+        )
+    assert rows_of(warehouse) == [("a", "c_1")]
+
+
+def test_what_a_killed_process_left_is_undone_by_the_next(warehouse, settings):
+    warehouse.execute(MAKE, "insert into identity.customer_map values ('a', 'c_1')")
+    killed = build_athena(settings)
+    killed.begin([("identity", "customer_map")])
+    killed.execute("delete from identity.customer_map")
+    assert rows_of(warehouse) == []
+    warehouse.execute(
+        "insert into identity.customer_map values ('b', 'c_2')",
+        "insert into identity.customer_map values ('c', 'c_3')",
+    )
+    assert rows_of(warehouse) == [("a", "c_1"), ("b", "c_2"), ("c", "c_3")]
+
+
+def test_readers_see_what_was_published_and_nothing_newer(warehouse):
+    with pytest.raises(NothingPublishedError):
+        warehouse.query_published("select 1 as one from profile.customer_profiles")
+    warehouse.replace_table("profile", "customer_profiles", pa.table({"customer_id": ["c_1"]}))
+    warehouse.publish()
+    warehouse.replace_table("profile", "customer_profiles", pa.table({"customer_id": ["c_2"]}))
+    sql = "select customer_id from profile.customer_profiles"
+    assert warehouse.query_published(sql)["customer_id"].to_pylist() == ["c_1"]
+    warehouse.publish()
+    assert warehouse.query_published(sql)["customer_id"].to_pylist() == ["c_2"]
+
+
+def test_raw_files_are_a_table_by_landing_day(warehouse, store):
+    schema = pa.schema([("contact_id", pa.string()), ("_load_id", pa.int64())])
+    for day, contact in (("2026-08-01", "a"), ("2026-08-02", "b")):
+        with store.open_writer(f"raw/crm/contacts/dt={day}/x.parquet") as handle:
+            pq.write_table(pa.table({"contact_id": [contact], "_load_id": [1]}, schema), handle)
+    raw = RawTable("raw_crm__contacts", schema, store.url("raw/crm/contacts"))
+    warehouse.expose_raw([raw])
+    warehouse.expose_raw([raw])
+    found = warehouse.query("select contact_id, dt from sources.raw_crm__contacts order by dt")
+    assert found.to_pylist() == [
+        {"contact_id": "a", "dt": date(2026, 8, 1)},
+        {"contact_id": "b", "dt": date(2026, 8, 2)},
+    ]
+
+
+def test_a_failure_tells_its_kind_and_no_value(warehouse):
+    with pytest.raises(PlatformError) as failure:
+        warehouse.query("select cast('kim@example.com' as bigint) as number")
+    assert "kim" not in str(failure.value)
+    assert "Athena failed the statement" in str(failure.value)
