@@ -102,6 +102,53 @@ def dev(
     serve(_settings(), port=port, unattended=not attended)
 
 
+@app.command()
+def stream(
+    stream: Annotated[str, typer.Option(help="The name of a Kinesis stream.")],
+    source: Annotated[str, typer.Option(help="What its records are, for example web.")],
+    entity: Annotated[str, typer.Option(help="For example events.")],
+    once: Annotated[bool, typer.Option(help="End when everything was read once.")] = False,
+    seconds: Annotated[
+        float | None, typer.Option("--for", help="End after so many seconds.")
+    ] = None,
+    buffer_seconds: Annotated[float, typer.Option(help="Write an object at least so often.")] = 60,
+    buffer_mib: Annotated[int, typer.Option(help="Or when a shard has brought so much.")] = 16,
+) -> None:
+    """Land the records of a Kinesis stream until told to stop; the sensors load them."""
+    from cdp_assets.resources.build import build_checkpoints, build_kinesis, build_object_store
+    from cdp_assets.sources.contracts import contract_of
+    from cdp_assets.sources.stream import Pace, StreamReader, stop_at_signal, told
+
+    settings = _settings()
+    reader = StreamReader(
+        build_kinesis(settings),
+        stream,
+        contract_of(source, entity),
+        build_object_store(settings),
+        build_checkpoints(settings),
+        Pace(buffer_mib * 2**20, buffer_seconds),
+    )
+    with stop_at_signal() as stop:
+        _print(told(reader.run(stop, once=once, seconds=seconds)))
+
+
+@app.command()
+def put(
+    file: Annotated[Path, typer.Argument(help="JSON objects, one a line.")],
+    stream: Annotated[str, typer.Option(help="The name of a Kinesis stream.")],
+    key: Annotated[
+        str | None, typer.Option(help="The field whose records stay in order; else any shard.")
+    ] = None,
+) -> None:
+    """Put the lines of a file into a Kinesis stream."""
+    from cdp_assets.resources.build import build_kinesis
+    from cdp_assets.sources.producer import lines_of, put_records
+
+    with file.open("rb") as lines:
+        count = put_records(build_kinesis(_settings()), stream, lines_of(lines, key))
+    typer.echo(f"Put {count:,} records into {stream}.")
+
+
 @app.command(name="hash")
 def hash_(
     tables: Annotated[bool, typer.Option(help="Also print one line per table.")] = False,

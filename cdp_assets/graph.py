@@ -26,12 +26,14 @@ from cdp_assets.resources.build import (
     build_ledger,
     build_metrics,
     build_notifier,
+    build_object_events,
     build_object_store,
     build_profile_store,
     build_secrets,
     build_warehouse,
 )
 from cdp_assets.schedules import build_schedules
+from cdp_assets.sensors.events import build_event_sensors
 from cdp_assets.sensors.landing import build_landing_sensors
 from cdp_assets.sensors.run_failures import build_run_sensors
 from cdp_assets.settings import Settings, export_match_model, export_settings
@@ -71,6 +73,7 @@ def build_defs(
         jobs=JOBS,
         schedules=build_schedules(unattended=settings.unattended),
         sensors=[
+            *build_event_sensors(list(contracts.values()), settings),
             *build_landing_sensors(list(contracts.values()), settings),
             *build_run_sensors(unattended=settings.unattended),
             dg.AutomationConditionSensorDefinition(
@@ -87,6 +90,7 @@ def build_defs(
         resources={
             "store": store,
             "ledger": build_ledger(settings),
+            "events": build_object_events(settings),
             "warehouse": build_warehouse(settings),
             "profiles": build_profile_store(settings),
             "secrets": build_secrets(settings),

@@ -38,6 +38,9 @@ class Limits:
         chunk_bytes: what an extract holds in memory at once; resident size is a few times this.
         future_skew_hours: how far an event may lie after the end of its landing day.
         objects_per_tick: what one sensor tick may ask for.
+        listed_per_tick: what one sensor tick may list, loaded before or not: 20 pages of S3. A
+            listing that is longer goes on in the next tick.
+        messages_per_tick: what one sensor tick takes from the queue of object events.
     """
 
     object_bytes: int = 64 * 2**30
@@ -47,6 +50,8 @@ class Limits:
     chunk_bytes: int = 16 * 2**20
     future_skew_hours: int = 24
     objects_per_tick: int = 1_000
+    listed_per_tick: int = 20_000
+    messages_per_tick: int = 1_000
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,9 @@ class Settings:
     alerts_topic_arn: str | None = None
     limits: Limits = field(default_factory=Limits)
     gate: GateBudget = field(default_factory=GateBudget)
+    landing_queue_url: str | None = None
+    listing_seconds: int = 900
+    checkpoint_table: str = "cdp-main-checkpoints"
 
     @property
     def lake_folder(self) -> Path | None:
@@ -119,6 +127,11 @@ class Settings:
         return self.home / "hmac.key"
 
     @property
+    def checkpoints_path(self) -> Path:
+        """The SQLite file that knows how far each shard of a stream was landed."""
+        return self.home / "checkpoints.sqlite"
+
+    @property
     def dagster_home(self) -> Path:
         """Dagster's own storage: runs, events, schedules."""
         return self.home / "dagster"
@@ -150,6 +163,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         for name in ("CDP_LAKE_URL", "AWS_REGION"):
             if not env.get(name):
                 raise SettingsError(f"{name} is not set: the aws profile has no default for it.")
+    tenant = _tenant(env.get("CDP_TENANT", "main"))
     return Settings(
         profile=cast(Profile, profile),
         tenant=tenant,
@@ -167,6 +181,9 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         secret_name=env.get("CDP_SECRET_NAME", f"cdp/{tenant}/hmac-key"),
         alerts_topic_arn=env.get("CDP_ALERTS_TOPIC_ARN"),
         gate=_gate(env.get("CDP_GATE_BUDGET", "")),
+        landing_queue_url=env.get("CDP_LANDING_QUEUE_URL") or None,
+        listing_seconds=_listing_seconds(env.get("CDP_LISTING_SECONDS", "900")),
+        checkpoint_table=env.get("CDP_CHECKPOINT_TABLE", f"cdp-{tenant}-checkpoints"),
     )
 
 
@@ -208,6 +225,13 @@ def _switch(env: Mapping[str, str], name: str) -> bool:
     if value in ("0", "false", "no", ""):
         return False
     raise SettingsError(f"{name} is {value!r}: it takes 1 or 0.")
+
+
+def _listing_seconds(text: str) -> int:
+    # Less is what a tick takes; more than a day would leave a lost event to the next but one.
+    if not (text.isascii() and text.isdecimal() and 10 <= int(text) <= 86_400):
+        raise SettingsError(f"CDP_LISTING_SECONDS is {text!r}: it takes 10 to 86400.")
+    return int(text)
 
 
 def _gate(text: str) -> GateBudget:

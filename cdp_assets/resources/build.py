@@ -9,11 +9,17 @@ import boto3
 from botocore.config import Config
 
 from cdp_assets.resources.athena_warehouse import AthenaSettings, AthenaWarehouse
+from cdp_assets.resources.checkpoints import (
+    Checkpoints,
+    DynamoDBCheckpoints,
+    SQLiteCheckpoints,
+)
 from cdp_assets.resources.dynamodb import dynamodb_client
 from cdp_assets.resources.dynamodb_ledger import DynamoDBObjectLedger
 from cdp_assets.resources.dynamodb_profiles import DynamoDBProfileStore
 from cdp_assets.resources.metrics import CloudWatchMetrics, LogMetrics, Metrics
 from cdp_assets.resources.notifier import LogNotifier, Notifier, SNSNotifier
+from cdp_assets.resources.object_events import NoObjectEvents, ObjectEvents, SQSObjectEvents
 from cdp_assets.resources.object_ledger import ObjectLedger, SQLiteObjectLedger
 from cdp_assets.resources.object_store import LocalObjectStore, ObjectStore, S3ObjectStore
 from cdp_assets.resources.profile_store import ProfileStore, SQLiteProfileStore
@@ -36,6 +42,36 @@ def build_object_store(settings: Settings) -> ObjectStore:
     raise SettingsError(
         f"CDP_LAKE_URL is {settings.lake_url!r}: it takes file:///folder or s3://bucket/prefix."
     )
+
+
+def build_object_events(settings: Settings) -> ObjectEvents:
+    """The queue that tells of new landing objects, where one is set.
+
+    Raises:
+        SettingsError: a queue is set, and the lake is no bucket.
+    """
+    if settings.landing_queue_url is None:
+        return NoObjectEvents()
+    url = urlsplit(settings.lake_url)
+    if url.scheme != "s3":
+        raise SettingsError(
+            "CDP_LANDING_QUEUE_URL is set, and CDP_LAKE_URL is no bucket: only S3 tells of objects."
+        )
+    return SQSObjectEvents(settings.landing_queue_url, url.netloc, url.path, settings.region)
+
+
+def build_checkpoints(settings: Settings) -> Checkpoints:
+    """How far each shard of a stream was landed."""
+    if settings.profile == "local":
+        return SQLiteCheckpoints(settings.checkpoints_path)
+    return DynamoDBCheckpoints(settings.checkpoint_table, settings.region)
+
+
+def build_kinesis(settings: Settings) -> Any:
+    """A client of Kinesis, wherever botocore finds it."""
+    # Throttling is waited for shard by shard; a few quick retries are for the network.
+    retries = Config(retries={"mode": "standard", "max_attempts": 3})
+    return boto3.client("kinesis", region_name=settings.region, config=retries)
 
 
 def build_ledger(settings: Settings) -> ObjectLedger:
