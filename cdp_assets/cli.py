@@ -25,6 +25,8 @@ review_app = typer.Typer(no_args_is_help=True)
 app.add_typer(review_app, name="review", help="Answer what the identity model leaves to people.")
 identity_app = typer.Typer(no_args_is_help=True)
 app.add_typer(identity_app, name="identity", help="Preview a change of identity; train a model.")
+profile_app = typer.Typer(no_args_is_help=True)
+app.add_typer(profile_app, name="profile", help="Look profiles up.")
 
 _Values = Annotated[
     bool, typer.Option("--show-values", help="Also show values of records: personal data.")
@@ -98,6 +100,53 @@ def dev(
     from cdp_assets.local import serve
 
     serve(_settings(), port=port, unattended=not attended)
+
+
+@app.command()
+def stream(
+    stream: Annotated[str, typer.Option(help="The name of a Kinesis stream.")],
+    source: Annotated[str, typer.Option(help="What its records are, for example web.")],
+    entity: Annotated[str, typer.Option(help="For example events.")],
+    once: Annotated[bool, typer.Option(help="End when everything was read once.")] = False,
+    seconds: Annotated[
+        float | None, typer.Option("--for", help="End after so many seconds.")
+    ] = None,
+    buffer_seconds: Annotated[float, typer.Option(help="Write an object at least so often.")] = 60,
+    buffer_mib: Annotated[int, typer.Option(help="Or when a shard has brought so much.")] = 16,
+) -> None:
+    """Land the records of a Kinesis stream until told to stop; the sensors load them."""
+    from cdp_assets.resources.build import build_checkpoints, build_kinesis, build_object_store
+    from cdp_assets.sources.contracts import contract_of
+    from cdp_assets.sources.stream import Pace, StreamReader, stop_at_signal, told
+
+    settings = _settings()
+    reader = StreamReader(
+        build_kinesis(settings),
+        stream,
+        contract_of(source, entity),
+        build_object_store(settings),
+        build_checkpoints(settings),
+        Pace(buffer_mib * 2**20, buffer_seconds),
+    )
+    with stop_at_signal() as stop:
+        _print(told(reader.run(stop, once=once, seconds=seconds)))
+
+
+@app.command()
+def put(
+    file: Annotated[Path, typer.Argument(help="JSON objects, one a line.")],
+    stream: Annotated[str, typer.Option(help="The name of a Kinesis stream.")],
+    key: Annotated[
+        str | None, typer.Option(help="The field whose records stay in order; else any shard.")
+    ] = None,
+) -> None:
+    """Put the lines of a file into a Kinesis stream."""
+    from cdp_assets.resources.build import build_kinesis
+    from cdp_assets.sources.producer import lines_of, put_records
+
+    with file.open("rb") as lines:
+        count = put_records(build_kinesis(_settings()), stream, lines_of(lines, key))
+    typer.echo(f"Put {count:,} records into {stream}.")
 
 
 @app.command(name="hash")
@@ -231,6 +280,37 @@ def identity_train() -> None:
     from cdp_assets.demo import train_model
 
     train_model(_settings())
+
+
+@profile_app.callback()
+def _profile() -> None:
+    """Keep `get` a word of its own while it is the only one."""
+
+
+@profile_app.command(name="get")
+def profile_get(
+    email: Annotated[str | None, typer.Option(help="An e-mail address.")] = None,
+    phone: Annotated[str | None, typer.Option(help="A number with its country, +44….")] = None,
+    loyalty_id: Annotated[str | None, typer.Option(help="Of the loyalty card.")] = None,
+    user_id: Annotated[str | None, typer.Option(help="Of the login.")] = None,
+    customer_id: Annotated[str | None, typer.Option(help="Old or living.")] = None,
+    record: Annotated[str | None, typer.Option(help="A record id.")] = None,
+) -> None:
+    """Print the profile of one customer as JSON: personal data."""
+    from cdp_assets.activation.console import look_up
+
+    keys = {
+        "email": email,
+        "phone": phone,
+        "loyalty_id": loyalty_id,
+        "user_id": user_id,
+        "customer_id": customer_id,
+        "record": record,
+    }
+    given = [(kind, value) for kind, value in keys.items() if value is not None]
+    if len(given) != 1:
+        raise typer.BadParameter("give one of the options, and no second.")
+    typer.echo(look_up(_settings(), *given[0]))
 
 
 def _print(lines: Iterable[str]) -> None:

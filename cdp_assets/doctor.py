@@ -1,8 +1,8 @@
 """`cdp doctor`: is the state of this home sound, and how to build it anew from landing.
 
-State is what can be made again: the ledger, the raw files, the warehouse. Customer ids are a
-function of the data, so a rebuild gives the same ones. Not here: landing and the decisions files,
-which nobody can make again and nothing here touches.
+State is what can be made again: the ledger, the raw files, the warehouse, the profile store.
+Customer ids are a function of the data, so a rebuild gives the same ones. Not here: landing and the
+decisions files, which nobody can make again and nothing here touches; nor the key of the hashes.
 """
 
 from __future__ import annotations
@@ -42,7 +42,13 @@ def set_state_aside(settings: Settings) -> Path:
             "then the ledger and the warehouse of this home."
         )
     aside = settings.home / f"aside-{datetime.now(UTC):%Y%m%dT%H%M%S}"
-    state = [settings.ledger_path, settings.warehouse_path.parent, lake / RAW, lake / "quarantine"]
+    state = [
+        settings.ledger_path,
+        settings.profile_store_path,
+        settings.warehouse_path.parent,
+        lake / RAW,
+        lake / "quarantine",
+    ]
     with claim_home(settings, "cdp doctor"):
         aside.mkdir()
         for path in state:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 
 import dagster as dg
 
+from cdp_assets.activation.assets import profile_store
+from cdp_assets.checks.activation import profile_store_is_complete
 from cdp_assets.checks.conservation import build_conservation_checks
 from cdp_assets.checks.identity import build_identity_checks
 from cdp_assets.checks.profile import published_is_whole
@@ -20,9 +22,20 @@ from cdp_assets.identity.assets import build_identity_assets
 from cdp_assets.identity.model_files import load_model
 from cdp_assets.jobs import EVERYTHING, JOBS
 from cdp_assets.profile.assets import published_profiles
-from cdp_assets.resources.build import build_ledger, build_object_store, build_warehouse
+from cdp_assets.resources.build import (
+    build_ledger,
+    build_metrics,
+    build_notifier,
+    build_object_events,
+    build_object_store,
+    build_profile_store,
+    build_secrets,
+    build_warehouse,
+)
 from cdp_assets.schedules import build_schedules
+from cdp_assets.sensors.events import build_event_sensors
 from cdp_assets.sensors.landing import build_landing_sensors
+from cdp_assets.sensors.run_failures import build_run_sensors
 from cdp_assets.settings import Settings, export_match_model, export_settings
 from cdp_assets.sources.assets import build_source_assets
 from cdp_assets.sources.contracts import load_contracts
@@ -48,17 +61,21 @@ def build_defs(
             *build_dbt_assets(project),
             *build_identity_assets(model),
             published_profiles,
+            profile_store,
         ],
         asset_checks=[
             build_source_checks(list(contracts)),
             build_conservation_checks(list(contracts)),
             *build_identity_checks(settings.gate),
             published_is_whole,
+            profile_store_is_complete,
         ],
         jobs=JOBS,
         schedules=build_schedules(unattended=settings.unattended),
         sensors=[
+            *build_event_sensors(list(contracts.values()), settings),
             *build_landing_sensors(list(contracts.values()), settings),
+            *build_run_sensors(unattended=settings.unattended),
             dg.AutomationConditionSensorDefinition(
                 "follow_upstream",
                 target=EVERYTHING,
@@ -73,7 +90,12 @@ def build_defs(
         resources={
             "store": store,
             "ledger": build_ledger(settings),
+            "events": build_object_events(settings),
             "warehouse": build_warehouse(settings),
+            "profiles": build_profile_store(settings),
+            "secrets": build_secrets(settings),
+            "notifier": build_notifier(settings),
+            "metrics": build_metrics(settings),
             "dbt": build_dbt_resource(project, settings.dbt_target),
         },
         loggers=loggers,

@@ -6,23 +6,32 @@ from typing import Final
 
 import dagster as dg
 
-from cdp_assets.naming import CLEANSED, IDENTITY, PROFILE, SOURCES, TRAINED_MODEL, asset_key
+from cdp_assets.naming import (
+    ACTIVATION,
+    CLEANSED,
+    IDENTITY,
+    PROFILE,
+    SOURCES,
+    TRAINED_MODEL,
+    asset_key,
+)
 
 _TRAINED: Final = dg.AssetSelection.assets(asset_key(IDENTITY, TRAINED_MODEL))
 
-EVERYTHING: Final = dg.AssetSelection.groups(SOURCES, CLEANSED, IDENTITY, PROFILE) - _TRAINED
+_BELOW_SOURCES: Final = dg.AssetSelection.groups(CLEANSED, IDENTITY, PROFILE, ACTIVATION) - _TRAINED
+EVERYTHING: Final = dg.AssetSelection.groups(SOURCES) | _BELOW_SOURCES
 
 # Partitioned by landing day because its sources are: `dagster job backfill` and sensors ask for
 # days; tables without partitions follow in the same run.
 customer_360_job: Final = dg.define_asset_job(
     "customer_360",
     selection=EVERYTHING,
-    description="Landing objects of the chosen days, through to published customer profiles.",
+    description="Landing objects of the chosen days, through to profiles published and served.",
 )
 
 refresh_profiles_job: Final = dg.define_asset_job(
     "refresh_profiles",
-    selection=dg.AssetSelection.groups(CLEANSED, IDENTITY, PROFILE) - _TRAINED,
+    selection=_BELOW_SOURCES,
     description="Cleansed tables, identity and profiles, from the raw tables as they are.",
 )
 

@@ -14,7 +14,8 @@ SOURCES: Final = "sources"
 CLEANSED: Final = "cleansed"
 IDENTITY: Final = "identity"
 PROFILE: Final = "profile"
-LAYERS: Final = (SOURCES, CLEANSED, IDENTITY, PROFILE)
+ACTIVATION: Final = "activation"
+LAYERS: Final = (SOURCES, CLEANSED, IDENTITY, PROFILE, ACTIVATION)
 
 # Whoever writes the warehouse waits for a slot in this pool: DuckDB has one writer.
 WAREHOUSE_POOL: Final = "warehouse"

@@ -38,6 +38,9 @@ class Limits:
         chunk_bytes: what an extract holds in memory at once; resident size is a few times this.
         future_skew_hours: how far an event may lie after the end of its landing day.
         objects_per_tick: what one sensor tick may ask for.
+        listed_per_tick: what one sensor tick may list, loaded before or not: 20 pages of S3. A
+            listing that is longer goes on in the next tick.
+        messages_per_tick: what one sensor tick takes from the queue of object events.
     """
 
     object_bytes: int = 64 * 2**30
@@ -47,6 +50,8 @@ class Limits:
     chunk_bytes: int = 16 * 2**20
     future_skew_hours: int = 24
     objects_per_tick: int = 1_000
+    listed_per_tick: int = 20_000
+    messages_per_tick: int = 1_000
 
 
 @dataclass(frozen=True)
@@ -78,8 +83,15 @@ class Settings:
     warehouse_memory: str
     work_group: str = "primary"
     identity_model: str = "default"
+    ledger_table: str = ""
+    profile_table: str = ""
+    secret_name: str = ""
+    alerts_topic_arn: str | None = None
     limits: Limits = field(default_factory=Limits)
     gate: GateBudget = field(default_factory=GateBudget)
+    landing_queue_url: str | None = None
+    listing_seconds: int = 900
+    checkpoint_table: str = "cdp-main-checkpoints"
 
     @property
     def lake_folder(self) -> Path | None:
@@ -103,6 +115,21 @@ class Settings:
     def ledger_path(self) -> Path:
         """The SQLite file that knows which landing objects were loaded."""
         return self.home / "ledger.sqlite"
+
+    @property
+    def profile_store_path(self) -> Path:
+        """The SQLite file of the profile store."""
+        return self.home / "profiles.sqlite"
+
+    @property
+    def hmac_key_path(self) -> Path:
+        """The secret key of the hashes of identifiers; not in the lake, which others may read."""
+        return self.home / "hmac.key"
+
+    @property
+    def checkpoints_path(self) -> Path:
+        """The SQLite file that knows how far each shard of a stream was landed."""
+        return self.home / "checkpoints.sqlite"
 
     @property
     def dagster_home(self) -> Path:
@@ -130,14 +157,16 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     profile = env.get("CDP_PROFILE", "local")
     if profile not in ("local", "aws"):
         raise SettingsError(f"CDP_PROFILE is {profile!r}: it takes 'local' or 'aws'.")
+    tenant = _tenant(env.get("CDP_TENANT", "main"))
     home = Path(env.get("CDP_HOME", PROJECT_ROOT / ".cdp")).resolve()
     if profile == "aws":
         for name in ("CDP_LAKE_URL", "AWS_REGION"):
             if not env.get(name):
                 raise SettingsError(f"{name} is not set: the aws profile has no default for it.")
+    tenant = _tenant(env.get("CDP_TENANT", "main"))
     return Settings(
         profile=cast(Profile, profile),
-        tenant=_tenant(env.get("CDP_TENANT", "main")),
+        tenant=tenant,
         home=home,
         lake_url=env.get("CDP_LAKE_URL", (home / "lake").as_uri()),
         dbt_target=profile,
@@ -147,7 +176,14 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         warehouse_memory=env.get("CDP_WAREHOUSE_MEMORY", "4GB"),
         work_group=env.get("CDP_WORKGROUP", "primary"),
         identity_model=env.get("CDP_IDENTITY_MODEL", "default"),
+        ledger_table=env.get("CDP_LEDGER_TABLE", f"cdp-{tenant}-ledger"),
+        profile_table=env.get("CDP_PROFILE_TABLE", f"cdp-{tenant}-profiles"),
+        secret_name=env.get("CDP_SECRET_NAME", f"cdp/{tenant}/hmac-key"),
+        alerts_topic_arn=env.get("CDP_ALERTS_TOPIC_ARN"),
         gate=_gate(env.get("CDP_GATE_BUDGET", "")),
+        landing_queue_url=env.get("CDP_LANDING_QUEUE_URL") or None,
+        listing_seconds=_listing_seconds(env.get("CDP_LISTING_SECONDS", "900")),
+        checkpoint_table=env.get("CDP_CHECKPOINT_TABLE", f"cdp-{tenant}-checkpoints"),
     )
 
 
@@ -178,6 +214,8 @@ def export_serving(settings: Settings, *, unattended: bool) -> None:
     """Tell the webserver and daemon where Dagster's storage is and whether work runs by itself."""
     os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
     os.environ["CDP_UNATTENDED"] = "1" if unattended else "0"
+    # By default a sensor on runs handles 5 a tick: after a bad night the last is heard of late.
+    os.environ["DAGSTER_RUN_STATUS_SENSOR_PROCESS_LIMIT"] = "50"
 
 
 def _switch(env: Mapping[str, str], name: str) -> bool:
@@ -187,6 +225,13 @@ def _switch(env: Mapping[str, str], name: str) -> bool:
     if value in ("0", "false", "no", ""):
         return False
     raise SettingsError(f"{name} is {value!r}: it takes 1 or 0.")
+
+
+def _listing_seconds(text: str) -> int:
+    # Less is what a tick takes; more than a day would leave a lost event to the next but one.
+    if not (text.isascii() and text.isdecimal() and 10 <= int(text) <= 86_400):
+        raise SettingsError(f"CDP_LISTING_SECONDS is {text!r}: it takes 10 to 86400.")
+    return int(text)
 
 
 def _gate(text: str) -> GateBudget:

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import urlsplit
 
+import boto3
+from botocore.config import Config
+
 from cdp_assets.resources.athena_warehouse import AthenaSettings, AthenaWarehouse
-from cdp_assets.resources.notifier import LogNotifier, Notifier
+from cdp_assets.resources.checkpoints import (
+    Checkpoints,
+    DynamoDBCheckpoints,
+    SQLiteCheckpoints,
+)
+from cdp_assets.resources.dynamodb import dynamodb_client
+from cdp_assets.resources.dynamodb_ledger import DynamoDBObjectLedger
+from cdp_assets.resources.dynamodb_profiles import DynamoDBProfileStore
+from cdp_assets.resources.metrics import CloudWatchMetrics, LogMetrics, Metrics
+from cdp_assets.resources.notifier import LogNotifier, Notifier, SNSNotifier
+from cdp_assets.resources.object_events import NoObjectEvents, ObjectEvents, SQSObjectEvents
 from cdp_assets.resources.object_ledger import ObjectLedger, SQLiteObjectLedger
 from cdp_assets.resources.object_store import LocalObjectStore, ObjectStore, S3ObjectStore
+from cdp_assets.resources.profile_store import ProfileStore, SQLiteProfileStore
+from cdp_assets.resources.secrets import FileSecrets, Secrets, SecretsManagerSecrets
 from cdp_assets.resources.warehouse import DuckDBWarehouse, Warehouse
 from cdp_assets.settings import Settings, SettingsError
 
@@ -28,14 +44,57 @@ def build_object_store(settings: Settings) -> ObjectStore:
     )
 
 
-def build_ledger(settings: Settings) -> ObjectLedger:
-    """The object ledger.
+def build_object_events(settings: Settings) -> ObjectEvents:
+    """The queue that tells of new landing objects, where one is set.
 
     Raises:
-        SettingsError: the profile has none yet.
+        SettingsError: a queue is set, and the lake is no bucket.
     """
-    _local_only(settings, "object ledger")
+    if settings.landing_queue_url is None:
+        return NoObjectEvents()
+    url = urlsplit(settings.lake_url)
+    if url.scheme != "s3":
+        raise SettingsError(
+            "CDP_LANDING_QUEUE_URL is set, and CDP_LAKE_URL is no bucket: only S3 tells of objects."
+        )
+    return SQSObjectEvents(settings.landing_queue_url, url.netloc, url.path, settings.region)
+
+
+def build_checkpoints(settings: Settings) -> Checkpoints:
+    """How far each shard of a stream was landed."""
+    if settings.profile == "local":
+        return SQLiteCheckpoints(settings.checkpoints_path)
+    return DynamoDBCheckpoints(settings.checkpoint_table, settings.region)
+
+
+def build_kinesis(settings: Settings) -> Any:
+    """A client of Kinesis, wherever botocore finds it."""
+    # Throttling is waited for shard by shard; a few quick retries are for the network.
+    retries = Config(retries={"mode": "standard", "max_attempts": 3})
+    return boto3.client("kinesis", region_name=settings.region, config=retries)
+
+
+def build_ledger(settings: Settings) -> ObjectLedger:
+    """The object ledger: a file of the home, or a DynamoDB table."""
+    if settings.profile == "aws":
+        client = dynamodb_client(settings.region)
+        return DynamoDBObjectLedger(client, settings.ledger_table, settings.tenant)
     return SQLiteObjectLedger(settings.ledger_path)
+
+
+def build_profile_store(settings: Settings) -> ProfileStore:
+    """The profile store: a file of the home, or a DynamoDB table."""
+    if settings.profile == "aws":
+        client = dynamodb_client(settings.region)
+        return DynamoDBProfileStore(client, settings.profile_table, settings.tenant)
+    return SQLiteProfileStore(settings.profile_store_path)
+
+
+def build_secrets(settings: Settings) -> Secrets:
+    """The tenant's secrets: a file of the home, or Secrets Manager."""
+    if settings.profile == "aws":
+        return SecretsManagerSecrets(_client("secretsmanager", settings), settings.secret_name)
+    return FileSecrets(settings.hmac_key_path)
 
 
 def build_warehouse(settings: Settings) -> Warehouse:
@@ -63,24 +122,38 @@ def build_duckdb(settings: Settings) -> DuckDBWarehouse:
     Raises:
         SettingsError: the profile has no such file.
     """
-    _local_only(settings, "DuckDB file")
+    if settings.profile != "local":
+        raise SettingsError("The aws profile has no DuckDB file: set CDP_PROFILE=local.")
     return DuckDBWarehouse(
         settings.warehouse_path, settings.published_path, settings.warehouse_memory
     )
 
 
 def build_notifier(settings: Settings) -> Notifier:
-    """Who is told when something needs a person.
+    """Who is told when something needs a person: the log, or an SNS topic.
 
     Raises:
-        SettingsError: the profile has none yet.
+        SettingsError: the aws profile was not told the topic.
     """
-    _local_only(settings, "notifier")
+    if settings.profile == "aws":
+        if not settings.alerts_topic_arn:
+            raise SettingsError(
+                "CDP_ALERTS_TOPIC_ARN is not set: the aws profile has nobody to tell of a failure."
+            )
+        return SNSNotifier(_client("sns", settings), settings.alerts_topic_arn)
     return LogNotifier()
 
 
-def _local_only(settings: Settings, what: str) -> None:
-    if settings.profile != "local":
-        raise SettingsError(
-            f"The {settings.profile} profile has no {what} yet: set CDP_PROFILE=local."
-        )
+def build_metrics(settings: Settings) -> Metrics:
+    """Where numbers about runs go: the log, or CloudWatch."""
+    if settings.profile == "aws":
+        return CloudWatchMetrics(_client("cloudwatch", settings), settings.tenant)
+    return LogMetrics()
+
+
+def _client(service: str, settings: Settings) -> Any:
+    return boto3.client(
+        service,  # pyright: ignore[reportArgumentType, reportCallIssue]
+        region_name=settings.region,
+        config=Config(retries={"mode": "standard", "max_attempts": 5}),
+    )

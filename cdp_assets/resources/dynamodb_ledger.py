@@ -11,7 +11,7 @@ could lag. Keys begin with the tenant.
 | `T#OBJECT#<key>` | `HEAD` | revision, current load | `current`, every write to it |
 | `T#OBJECT#<key>` | `LOAD#<load id>` | a reservation and its outcome | `begin`, `commit` |
 | `T#LOADS#<load id / 10,000>` | `<load id>` | the entry | `rows`, `current` |
-| `T#SOURCE#<source>` | `<object key>` | version that is settled | `loaded_versions` |
+| `T#SOURCE#<source>` | `<object key>` | version that is settled | `loaded_versions`, `settled` |
 | `T#REPEATS` | `<load id>` | a load of an object begun before | `needs_full_refresh` |
 | `T#UNKNOWN` | hash of the key | an object that no contract speaks of | `unknown` |
 
@@ -23,7 +23,7 @@ lost is found by looking again.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from itertools import islice
@@ -81,6 +81,18 @@ class DynamoDBObjectLedger:
         return {
             str(item["sk"]): (str(item["object_version"]), cast(int, item["contract_version"]))
             for item in self._table.query(self._pk("SOURCE", source))
+        }
+
+    def settled(self, keys: Collection[str]) -> dict[str, tuple[str, int]]:
+        """The same of these keys only, of whatever source: for a page of a listing."""
+        # landing/<source>/...: of a key without a source nothing was ever loaded.
+        places = {
+            (self._pk("SOURCE", key.split("/")[1]), key) for key in keys if key.count("/") > 1
+        }
+        found = self._table.get_many(places, ["object_version", "contract_version"])
+        return {
+            key: (str(item["object_version"]), cast(int, item["contract_version"]))
+            for (_, key), item in found.items()
         }
 
     def begin(self, object_key: str, object_version: str) -> Reservation:

@@ -6,8 +6,9 @@ It is the truth of what was loaded; no cursor, run key or time stamp is. Here: t
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
@@ -113,6 +114,10 @@ class ObjectLedger(Protocol):
         """Settled objects of a source: key -> (object version, contract version)."""
         ...
 
+    def settled(self, keys: Collection[str]) -> dict[str, tuple[str, int]]:
+        """The same of these keys only, of whatever source: for a page of a listing."""
+        ...
+
     def begin(self, object_key: str, object_version: str) -> Reservation:
         """Reserve a load id, larger than any before it; kept even if the load never commits."""
         ...
@@ -185,6 +190,16 @@ class SQLiteObjectLedger:
         """
         with self._connect() as connection:
             return {key: (version, by) for key, version, by in connection.execute(sql, [source])}
+
+    def settled(self, keys: Collection[str]) -> dict[str, tuple[str, int]]:
+        """The same of these keys only, of whatever source: for a page of a listing."""
+        sql = f"""
+            select object_key, object_version, contract_version from objects
+            where object_key in (select value from json_each(?)) and status in {SETTLED}
+        """
+        with self._connect() as connection:
+            found = connection.execute(sql, [json.dumps(list(keys))])
+            return {key: (version, by) for key, version, by in found}
 
     def begin(self, object_key: str, object_version: str) -> Reservation:
         """Reserve a load id, larger than any before it."""

@@ -13,7 +13,7 @@ import os
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -69,8 +69,11 @@ class ObjectInfo:
 class ObjectStore(Protocol):
     """Objects by key. A write is seen whole or not at all."""
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """Every complete object below the folder `prefix`, in no particular order."""
+    def list(self, prefix: str, after: str = "") -> Iterator[ObjectInfo]:
+        """Every complete object below the folder `prefix`, by key; only keys past `after`.
+
+        A stream: who stops reading early pays for little more than what was read.
+        """
         ...
 
     def head(self, key: str) -> ObjectInfo:
@@ -156,22 +159,19 @@ class LocalObjectStore:
     def __init__(self, root: Path) -> None:
         self._root = root.resolve()
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """Every complete object below the folder `prefix`, in no particular order."""
-        pending = [self._path(prefix.rstrip("/"))]
+    def list(self, prefix: str, after: str = "") -> Iterator[ObjectInfo]:
+        """Every complete object below the folder `prefix`, by key; only keys past `after`."""
+        folder = prefix.rstrip("/")
+        self._path(folder)
+        # Names alone wait on the stack: a folder may hold a hundred thousand.
+        pending = [f"{folder}/"]
         while pending:
-            try:
-                entries = os.scandir(pending.pop())
-            except FileNotFoundError:
-                continue
-            with entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        pending.append(Path(entry.path))
-                    elif entry.is_file(follow_symlinks=False):
-                        key = os.path.relpath(entry.path, self._root)
-                        if not is_incomplete(key):
-                            yield _local_info(key, entry.stat(follow_symlinks=False))
+            key = pending.pop()
+            if key.endswith("/"):
+                pending += reversed(self._names_in(key, after))
+            elif not is_incomplete(key):
+                with suppress(FileNotFoundError):  # deleted since its folder was listed
+                    yield _local_info(key, os.lstat(self._root / key))
 
     def head(self, key: str) -> ObjectInfo:
         """The current version of one object; raises ObjectMissingError."""
@@ -227,6 +227,24 @@ class LocalObjectStore:
     def register(self, connection: duckdb.DuckDBPyConnection) -> None:
         """DuckDB reads local files by itself."""
 
+    def _names_in(self, folder: str, after: str) -> list[str]:
+        """Keys of the files and folders (with `/`) in a folder that may lie past `after`."""
+        try:
+            entries = os.scandir(self._root / folder)
+        except FileNotFoundError:
+            return []
+        found: list[str] = []
+        with entries:
+            for entry in entries:
+                key = f"{folder}{entry.name}"
+                if entry.is_dir(follow_symlinks=False):
+                    if f"{key}/" > after or after.startswith(f"{key}/"):
+                        found.append(f"{key}/")
+                elif key > after and entry.is_file(follow_symlinks=False):
+                    found.append(key)
+        found.sort()
+        return found
+
     def _path(self, key: str) -> Path:
         path = self._root / check_key(key)
         # Resolving the parent alone keeps a missing last part legal; the part itself is judged too.
@@ -268,10 +286,12 @@ class S3ObjectStore:
             config=Config(retries={"mode": "standard", "max_attempts": 5}),
         )
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """Every complete object below the folder `prefix`, in no particular order."""
+    def list(self, prefix: str, after: str = "") -> Iterator[ObjectInfo]:
+        """Every complete object below the folder `prefix`, by key; only keys past `after`."""
         pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=self._bucket, Prefix=f"{self._root}{prefix.rstrip('/')}/"
+            Bucket=self._bucket,
+            Prefix=f"{self._root}{prefix.rstrip('/')}/",
+            **({"StartAfter": f"{self._root}{after}"} if after else {}),
         )
         for page in pages:
             for item in page.get("Contents", []):

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import duckdb
 import pyarrow as pa
@@ -23,6 +23,12 @@ from cdp_assets.naming import LAYERS, SOURCES
 
 # Layer and name.
 TableAddress = tuple[str, str]
+
+# Functions of Trino that SQL for both engines uses and DuckDB calls otherwise.
+_TRINO_WORDS: Final = (
+    "to_utf8(text) as encode(text)",
+    "array_join(items, separator) as array_to_string(items, separator)",
+)
 
 
 class NothingPublishedError(PlatformError):
@@ -83,7 +89,10 @@ class Warehouse(Statements, Protocol):
         ...
 
     def query_published(self, sql: str) -> pa.Table:
-        """Run one SELECT on the version that readers see, and return its rows as Arrow."""
+        """Run one SELECT on the version that readers see, and return its rows as Arrow.
+
+        In Trino's words, as far as both engines know them: DuckDB learns some (`_TRINO_WORDS`).
+        """
         ...
 
 
@@ -194,6 +203,8 @@ class DuckDBWarehouse:
             raise NothingPublishedError("Nothing is published yet: run `cdp demo` or launch a run.")
         with duckdb.connect(str(self._published_path), read_only=True) as connection:
             connection.execute("set TimeZone = 'UTC'")
+            for word in _TRINO_WORDS:
+                connection.execute(f"create temporary macro {word}")
             yield connection
 
 

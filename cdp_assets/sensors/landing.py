@@ -1,25 +1,33 @@
 """One sensor per source: new landing objects become one run through to the profiles.
 
+A tick lists a stretch of the source's folder and the next tick goes on behind it, round and round,
+so what one round misses the next one finds. The cursor holds a key and a time, and may be thrown
+away at any moment.
+
 Here: what a tick asks for. Not here: which objects are new (`sources/planner.py`, a pure
 function); the truth of what was loaded is the object ledger, never a cursor or a run key.
 """
 
+import json
+import time
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import dagster as dg
 
 from cdp_assets.jobs import customer_360_job
 from cdp_assets.resources.object_ledger import ObjectLedger
 from cdp_assets.resources.object_store import ObjectStore
-from cdp_assets.settings import Settings
+from cdp_assets.settings import Limits, Settings
 from cdp_assets.sources.contracts import Contract
-from cdp_assets.sources.planner import LandingPlan, plan_source
+from cdp_assets.sources.planner import Landing, LandingPlan
+from cdp_assets.sources.tables import landing_prefix
 
 # After this many failed runs for the same objects the sensor stops asking and says so.
 MAX_FAILURES = 3
 
-# An object waits half of it on average; a tick lists one source's folder, well under a second.
-_INTERVAL_SECONDS = 10
+# An object waits half of it on average; a tick lists a bounded number of objects.
+INTERVAL_SECONDS = 10
 
 _RANGE_START_TAG = "dagster/asset_partition_range_start"
 _RANGE_END_TAG = "dagster/asset_partition_range_end"
@@ -51,18 +59,75 @@ def partition_range_tags(days: Iterable[str]) -> dict[str, str]:
     return {_RANGE_START_TAG: ordered[0], _RANGE_END_TAG: ordered[-1]}
 
 
+def starts_as(settings: Settings) -> dg.DefaultSensorStatus:
+    """Switched on only where work may run unattended."""
+    running, stopped = dg.DefaultSensorStatus.RUNNING, dg.DefaultSensorStatus.STOPPED
+    return running if settings.unattended else stopped
+
+
+@dataclass(frozen=True)
+class Round:
+    """How far a sensor is in listing its folder.
+
+    Attributes:
+        after: everything up to this key was listed; empty between two rounds.
+        began: when the round began, in seconds since 1970.
+    """
+
+    after: str = ""
+    began: float = 0.0
+
+    @property
+    def token(self) -> str:
+        """As the cursor holds it."""
+        return json.dumps([self.after, self.began])
+
+    @staticmethod
+    def of(cursor: str | None) -> "Round":
+        """The round of a cursor; of one that cannot be read a new one: that misses nothing."""
+        try:
+            after, began = json.loads(cursor or "")
+            return Round(str(after), float(began))
+        except (ValueError, TypeError):
+            return Round()
+
+    def begun(self, now: float, pause: int) -> "Round | None":
+        """The same round where it goes on, a new one after the pause, or None: too early."""
+        if self.after:
+            return self
+        # A clock that was set back must not stop the listing.
+        return None if self.began <= now < self.began + pause else Round("", now)
+
+
+def list_next(
+    source: str, at: Round, landing: Landing, ledger: ObjectLedger, limits: Limits
+) -> tuple[LandingPlan, Round]:
+    """Plan the next stretch of a source's folder, and note its unknown objects in the ledger."""
+    prefix = landing_prefix(source)
+    found = landing.stretch(
+        prefix, at.after, listed=limits.listed_per_tick, objects=limits.objects_per_tick
+    )
+    elsewhere = [
+        one
+        for one in ledger.unknown()
+        if one.object_key.startswith(f"{prefix}/")
+        and (one.object_key <= at.after or "" < found.after < one.object_key)
+    ]
+    ledger.replace_unknown(source, [*elsewhere, *found.plan.unknown])
+    return found.plan, Round(found.after, at.began)
+
+
 def _landing_sensor(
     source: str, contracts: Sequence[Contract], settings: Settings
 ) -> dg.SensorDefinition:
+    # Where a queue tells of new objects, listing is there for what the queue has lost.
+    pause = settings.listing_seconds if settings.landing_queue_url else 0
+
     @dg.sensor(
         name=f"landing_{source}",
         job=customer_360_job,
-        minimum_interval_seconds=_INTERVAL_SECONDS,
-        default_status=(
-            dg.DefaultSensorStatus.RUNNING
-            if settings.unattended
-            else dg.DefaultSensorStatus.STOPPED
-        ),
+        minimum_interval_seconds=INTERVAL_SECONDS,
+        default_status=starts_as(settings),
         description=f"New objects under landing/{source}/ are loaded and reach the profiles.",
     )
     def landing(
@@ -70,9 +135,14 @@ def _landing_sensor(
         store: dg.ResourceParam[ObjectStore],
         ledger: dg.ResourceParam[ObjectLedger],
     ) -> dg.RunRequest | dg.SkipReason:
-        plan = plan_source(source, contracts, store, ledger, settings)
+        at = Round.of(context.cursor).begun(time.time(), pause)
+        if at is None:
+            return dg.SkipReason("The queue tells of new objects; the next listing is not due.")
+        landing = Landing(contracts, store, ledger)
+        plan, at = list_next(source, at, landing, ledger, settings.limits)
         for problem in plan.problems:
             context.log.warning(problem)
+        context.update_cursor(at.token)
         if not plan.objects:
             return dg.SkipReason(f"Nothing new under landing/{source}/.")
         return request(context.instance, source, plan)

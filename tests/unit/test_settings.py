@@ -12,3 +12,13 @@ def test_the_gate_budget_changes_only_what_is_named():
 def test_a_gate_budget_that_cannot_be_meant_is_refused(text: str):
     with pytest.raises(SettingsError, match="CDP_GATE_BUDGET"):
         load_settings({"CDP_GATE_BUDGET": text})
+
+
+@pytest.mark.parametrize("text", ["", "9", "86401", "-60", "1e3", "soon", "٣٠"])
+def test_a_pause_between_listings_that_cannot_be_meant_is_refused(text: str):
+    with pytest.raises(SettingsError, match="CDP_LISTING_SECONDS"):
+        load_settings({"CDP_LISTING_SECONDS": text})
+
+
+def test_a_queue_that_is_set_to_nothing_is_none():
+    assert load_settings({"CDP_LANDING_QUEUE_URL": ""}).landing_queue_url is None

@@ -67,6 +67,20 @@ def test_a_new_ledger_knows_nothing(ledger: ObjectLedger) -> None:
     assert not ledger.needs_full_refresh(0)
 
 
+def test_of_a_page_of_keys_only_those_that_are_settled_are_told(
+    ledger: ObjectLedger,
+) -> None:
+    keys = [f"landing/crm/contacts/dt=2026-03-01/{name}" for name in ("a'b", "é", "new", "gone")]
+    load(ledger, keys[0])
+    load(ledger, keys[1], "v1")
+    load(ledger, keys[1], "v2")
+    load(ledger, keys[3], status="missing")
+    load(ledger, "landing/crm/contacts/dt=2026-03-01/not asked for")
+    assert ledger.settled(keys) == {keys[0]: ("v1", 1), keys[1]: ("v2", 1)}
+    assert ledger.settled([]) == {}
+    assert ledger.settled([keys[0], keys[0], "a"]) == {keys[0]: ("v1", 1)}
+
+
 def test_a_committed_load_is_known_by_its_version_and_contract(ledger: ObjectLedger) -> None:
     entry = load(ledger)
     assert ledger.loaded_versions("crm") == {KEY: ("v1", 1)}

@@ -1,0 +1,1 @@
+"""What is done with published profiles: lookups, today. It reads and never writes them."""
