@@ -10,7 +10,6 @@ which boto3, dbt and the platform reach them.
 from __future__ import annotations
 
 import json
-import logging
 import tempfile
 import threading
 import time
@@ -29,6 +28,7 @@ from tests.athena_local.catalog import Catalog
 from tests.athena_local.engine import DuckDBEngine, Engine, Outcome, Request
 from tests.athena_local.errors import SYSTEM, AthenaFailure
 from tests.athena_local.translate import QUERY_BYTES
+from tests.moto_server import moto_server
 
 REGION: Final = "eu-central-1"
 _PAGE: Final = 1_000
@@ -519,13 +519,11 @@ def running(folder: Path, patience_seconds: float = _PATIENCE_SECONDS) -> Iterat
         folder: for local copies of objects.
         patience_seconds: how long an answer about a query's state may wait for its end.
     """
-    from moto.server import ThreadedMotoServer
+    with moto_server() as endpoint:
+        yield from _serving(Catalog(endpoint, REGION, folder), patience_seconds)
 
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    moto.start()
-    host, port = moto.get_host_and_port()
-    catalog = Catalog(f"http://{host}:{port}", REGION, folder)
+
+def _serving(catalog: Catalog, patience_seconds: float) -> Iterator[LocalAthena]:
     # Moto keeps one world per process, whatever servers look into it.
     bucket = f"lake-{uuid.uuid4().hex[:12]}"
     catalog.objects.client.create_bucket(
@@ -556,7 +554,6 @@ def running(folder: Path, patience_seconds: float = _PATIENCE_SECONDS) -> Iterat
         server.server_close()
         service.close()
         engine.close()
-        moto.stop()
 
 
 def main() -> None:
