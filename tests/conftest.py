@@ -10,5 +10,9 @@ import pytest
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         folder = item.path.parent.name
-        group = folder if folder in ("pipeline", "browser") else str(item.path.relative_to(item.config.rootpath))
+        group = (
+            folder
+            if folder in ("pipeline", "browser")
+            else str(item.path.relative_to(item.config.rootpath))
+        )
         item.add_marker(pytest.mark.xdist_group(group))
