@@ -75,11 +75,14 @@ class AthenaSettings:
         tenant: prefix of its databases.
         region: of Athena, Glue and the bucket.
         work_group: that the statements run in; it limits the bytes a statement may scan.
+        kms_key: id, ARN or alias of the key of what statements write; without one the work group's
+            and the bucket's defaults hold.
     """
 
     tenant: str
     region: str
     work_group: str
+    kms_key: str | None = None
 
 
 class AthenaWarehouse:
@@ -230,7 +233,7 @@ class AthenaWarehouse:
                 "Catalog": _CATALOG,
                 "Database": database or self.database(IDENTITY),
             },
-            ResultConfiguration={"OutputLocation": self._store.url("athena-results/")},
+            ResultConfiguration=self._result_configuration(),
             WorkGroup=self._settings.work_group,
         )["QueryExecutionId"]
         wait = _FIRST_POLL_SECONDS
@@ -251,6 +254,15 @@ class AthenaWarehouse:
             # Also when the run is terminated: nobody waits for the statement, and it would cost.
             self._athena.stop_query_execution(QueryExecutionId=started)
             raise
+
+    def _result_configuration(self) -> Any:
+        written: dict[str, Any] = {"OutputLocation": self._store.url("athena-results/")}
+        if self._settings.kms_key:
+            written["EncryptionConfiguration"] = {
+                "EncryptionOption": "SSE_KMS",
+                "KmsKey": self._settings.kms_key,
+            }
+        return written
 
     def begin(self, targets: Sequence[TableAddress]) -> None:
         """Undo what a killed process left, then write down where each of these tables stands."""

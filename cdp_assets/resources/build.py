@@ -38,7 +38,9 @@ def build_object_store(settings: Settings) -> ObjectStore:
         return LocalObjectStore(settings.lake_folder)
     url = urlsplit(settings.lake_url)
     if url.scheme == "s3" and url.netloc:
-        return S3ObjectStore(url.netloc, url.path, settings.region, settings.s3_endpoint_url)
+        return S3ObjectStore(
+            url.netloc, url.path, settings.region, settings.s3_endpoint_url, settings.kms_key
+        )
     raise SettingsError(
         f"CDP_LAKE_URL is {settings.lake_url!r}: it takes file:///folder or s3://bucket/prefix."
     )
@@ -111,7 +113,7 @@ def build_athena(settings: Settings) -> AthenaWarehouse:
     if settings.profile != "aws":
         raise SettingsError("The local profile has no Athena tables: set CDP_PROFILE=aws.")
     return AthenaWarehouse(
-        AthenaSettings(settings.tenant, settings.region, settings.work_group),
+        AthenaSettings(settings.tenant, settings.region, settings.work_group, settings.kms_key),
         build_object_store(settings),
     )
 

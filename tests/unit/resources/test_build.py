@@ -23,7 +23,7 @@ from cdp_assets.resources.dynamodb import create_table, dynamodb_client
 from cdp_assets.resources.metrics import Measure
 from cdp_assets.resources.object_store import LocalObjectStore, S3ObjectStore
 from cdp_assets.settings import SettingsError, load_settings
-from tests.unit.s3 import s3_endpoint
+from tests.unit.s3 import REGION, new_bucket, s3_endpoint
 
 __all__ = ["s3_endpoint"]
 
@@ -36,6 +36,17 @@ def test_a_folder_or_a_bucket_stands_behind_the_lake(tmp_path: Path) -> None:
     s3 = build_object_store(load_settings({"CDP_LAKE_URL": "s3://bucket/some/prefix"}))
     assert isinstance(s3, S3ObjectStore)
     assert s3.url("a") == "s3://bucket/some/prefix/a"
+
+
+def test_the_key_that_is_set_is_that_of_the_lake(
+    s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_endpoint)
+    bucket = new_bucket(s3_endpoint)
+    environ = {"CDP_LAKE_URL": f"s3://{bucket}/lake", "AWS_ENDPOINT_URL": s3_endpoint}
+    build_object_store(load_settings({**environ, "CDP_KMS_KEY": "alias/acme"})).write("a", b"1")
+    head = _boto3("s3", REGION).head_object(Bucket=bucket, Key="lake/a")
+    assert (head["ServerSideEncryption"], head["SSEKMSKeyId"]) == ("aws:kms", "alias/acme")
 
 
 @pytest.mark.parametrize("url", ["/plain/path", "file://host/path", "gs://bucket", "s3://", ""])
