@@ -100,6 +100,7 @@ class Settings:
     listing_seconds: int = 900
     checkpoint_table: str = "cdp-main-checkpoints"
     kms_key: str | None = None
+    lease_patience: int = 3_600
 
     @property
     def lake_folder(self) -> Path | None:
@@ -193,6 +194,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         listing_seconds=_listing_seconds(env.get("CDP_LISTING_SECONDS", "900")),
         checkpoint_table=env.get("CDP_CHECKPOINT_TABLE", f"cdp-{tenant}-checkpoints"),
         kms_key=_kms_key(env.get("CDP_KMS_KEY", "")),
+        lease_patience=_lease_patience(env.get("CDP_LEASE_PATIENCE", "3600")),
     )
 
 
@@ -241,6 +243,13 @@ def _listing_seconds(text: str) -> int:
     # Less is what a tick takes; more than a day would leave a lost event to the next but one.
     if not (text.isascii() and text.isdecimal() and 10 <= int(text) <= 86_400):
         raise SettingsError(f"CDP_LISTING_SECONDS is {text!r}: it takes 10 to 86400.")
+    return int(text)
+
+
+def _lease_patience(text: str) -> int:
+    # Under 35 minutes, a step does not outwait the lease of a run that was killed.
+    if not (text.isascii() and text.isdecimal() and int(text) <= 86_400):
+        raise SettingsError(f"CDP_LEASE_PATIENCE is {text!r}: it takes 0 to 86400 seconds.")
     return int(text)
 
 

@@ -17,6 +17,7 @@ from cdp_assets.resources.checkpoints import (
 from cdp_assets.resources.dynamodb import dynamodb_client
 from cdp_assets.resources.dynamodb_ledger import DynamoDBObjectLedger
 from cdp_assets.resources.dynamodb_profiles import DynamoDBProfileStore
+from cdp_assets.resources.leases import DynamoDBLeases, Leases, NoLeases, Pace
 from cdp_assets.resources.metrics import CloudWatchMetrics, LogMetrics, Metrics
 from cdp_assets.resources.notifier import LogNotifier, Notifier, SNSNotifier
 from cdp_assets.resources.object_events import NoObjectEvents, ObjectEvents, SQSObjectEvents
@@ -90,6 +91,15 @@ def build_profile_store(settings: Settings) -> ProfileStore:
         client = dynamodb_client(settings.region)
         return DynamoDBProfileStore(client, settings.profile_table, settings.tenant)
     return SQLiteProfileStore(settings.profile_store_path)
+
+
+def build_leases(settings: Settings) -> Leases:
+    """Who may write a table: nothing to ask on one machine, items beside the ledger on AWS."""
+    if settings.profile == "aws":
+        client = dynamodb_client(settings.region)
+        pace = Pace(patience=settings.lease_patience)
+        return DynamoDBLeases(client, settings.ledger_table, settings.tenant, pace)
+    return NoLeases()
 
 
 def build_secrets(settings: Settings) -> Secrets:

@@ -46,5 +46,11 @@ def test_what_cannot_name_a_key_is_refused(key: str):
         load_settings({"CDP_KMS_KEY": key})
 
 
+@pytest.mark.parametrize("text", ["", "-1", "86401", "an hour", "1e3"])
+def test_a_patience_that_cannot_be_meant_is_refused(text: str):
+    with pytest.raises(SettingsError, match="CDP_LEASE_PATIENCE"):
+        load_settings({"CDP_LEASE_PATIENCE": text})
+
+
 def test_a_key_that_is_set_to_nothing_is_none():
     assert load_settings({"CDP_KMS_KEY": ""}).kms_key is None
