@@ -102,6 +102,18 @@ def test_of_several_statements_all_take_effect_or_none(warehouse):
     assert rows_of(warehouse) == [("a", "c_1")]
 
 
+def test_a_table_is_replaced_whole_or_not_at_all(warehouse):
+    replace_map = "create or replace table identity.customer_map as select * from given"
+    for customer in ("c_1", "c_2"):
+        given = pa.table({"record_id": ["a"], "customer_id": [customer]})
+        warehouse.execute(replace_map, inputs={"given": given})
+        assert rows_of(warehouse) == [("a", customer)]
+    wrong = pa.table({"record_id": ["a"], "customer_id": ["c_3"], "more": ["columns"]})
+    with pytest.raises(AthenaError):
+        warehouse.execute(replace_map, inputs={"given": wrong})
+    assert rows_of(warehouse) == [("a", "c_2")]
+
+
 def test_what_a_killed_process_left_is_undone_by_the_next(warehouse, settings):
     warehouse.execute(MAKE, "insert into identity.customer_map values ('a', 'c_1')")
     killed = build_athena(settings)
@@ -150,7 +162,7 @@ def test_a_statement_asks_for_the_key_that_is_set(athena, settings, key):
     client = boto3.client("athena", region_name=REGION)
     ids = client.list_query_executions()["QueryExecutionIds"][:2]
     told = client.batch_get_query_execution(QueryExecutionIds=ids)["QueryExecutions"]
-    asked = [one["ResultConfiguration"].get("EncryptionConfiguration") for one in told]
+    asked = [one.get("ResultConfiguration", {}).get("EncryptionConfiguration") for one in told]
     wanted = {"EncryptionOption": "SSE_KMS", "KmsKey": key} if key else None
     assert asked == [wanted, wanted]
 
