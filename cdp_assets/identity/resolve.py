@@ -249,7 +249,10 @@ def _changes(
 def _causes(
     table: pa.Table, links: Links, records: Records, new_ids: pa.Array
 ) -> dict[str | None, tuple[str, str, str]]:
-    """Per id that ended: the other record, rule and version of the newest link out of it."""
+    """Per id that ended: the other record, rule and version of the newest link out of it.
+
+    A record without an id so far ends none.
+    """
     moved = pc.fill_null(pc.not_equal(records.previous_ids, new_ids), False)
     moved = moved.to_numpy(zero_copy_only=False)
     near = np.flatnonzero(moved[links.left] | moved[links.right])
@@ -267,6 +270,7 @@ def _causes(
         if new_left == new_right and old_left != old_right:
             causes[old_left] = (right, rule, version)
             causes[old_right] = (left, rule, version)
+    causes.pop(None, None)
     return causes
 
 
