@@ -18,6 +18,7 @@ from cdp_assets.errors import PlatformError
 from cdp_assets.identity.console import unapplied
 from cdp_assets.local import claim_home, dagster_instance, reconcile_orphans
 from cdp_assets.naming import IDENTITY, TRAINED_MODEL, asset_key
+from cdp_assets.profile.publish import is_behind
 from cdp_assets.resources.build import build_ledger, build_object_store, build_warehouse
 from cdp_assets.run import run_job, run_landing_days, waiting
 from cdp_assets.sample.generate import SampleSize, generate
@@ -117,7 +118,11 @@ def train_model(settings: Settings) -> None:
 
 
 def _catch_up(settings: Settings, instance: dg.DagsterInstance) -> None:
-    """Decisions of people and another model take effect with the next run, new objects or none."""
+    """Publish what a run that failed left behind; apply decisions of people and another model."""
+    if is_behind(build_ledger(settings)):
+        _say("Going on where a run failed, cleansing to publish:")
+        with _timed("the whole run"):
+            run_job(settings, instance, "refresh_profiles", {}, on_step=_say)
     found = unapplied(settings)
     if found:
         _say(f"Applying {' and '.join(found)}:")

@@ -251,12 +251,26 @@ def _causes(
 ) -> dict[str | None, tuple[str, str, str]]:
     """Per id that ended: the other record, rule and version of the newest link out of it.
 
-    A record without an id so far ends none.
+    Of links of one time the stronger is named, then the first by record ids, whatever order the
+    links came in. A record without an id so far ends none.
     """
     moved = pc.fill_null(pc.not_equal(records.previous_ids, new_ids), False)
     moved = moved.to_numpy(zero_copy_only=False)
     near = np.flatnonzero(moved[links.left] | moved[links.right])
-    near = near[np.argsort(links.first_seen[near], kind="stable")]
+    ends = [records.record_ids.take(pa.array(side[near])) for side in (links.left, links.right)]
+    by_age = pa.table(
+        {
+            "first_seen": links.first_seen[near],
+            "tier": links.tier[near],
+            "left": ends[0],
+            "right": ends[1],
+        }
+    )
+    oldest_first = [
+        ("first_seen", "ascending"),
+        *((name, "descending") for name in ("tier", "left", "right")),
+    ]
+    near = near[pc.sort_indices(by_age, sort_keys=oldest_first).to_numpy()]
     causes: dict[str | None, tuple[str, str, str]] = {}
     of_links = [
         array.take(pa.array(side)).to_pylist()

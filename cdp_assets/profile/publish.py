@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+import pyarrow.compute as pc
+
 from cdp_assets.identity.touched import acknowledge_published
 from cdp_assets.naming import CLEANSED, SOURCES, clean_name
 from cdp_assets.resources.object_ledger import ObjectLedger
@@ -61,7 +63,8 @@ def covered_load_id(warehouse: Warehouse) -> int:
     must not claim those loads.
     """
     ledger_rows = warehouse.query(
-        f"select source, entity, load_id from {SOURCES}.object_ledger where records_loaded > 0"
+        f"select source, entity, load_id from {SOURCES}.object_ledger"
+        " where status = 'loaded' and records_loaded > 0"
     ).to_pylist()
     entities = {(row["source"], row["entity"]) for row in ledger_rows}
     watermarks = {entity: _watermark(warehouse, *entity) for entity in entities}
@@ -72,6 +75,13 @@ def covered_load_id(warehouse: Warehouse) -> int:
     ]
     loads = [row["load_id"] for row in ledger_rows]
     return min(waiting) - 1 if waiting else max(loads, default=0)
+
+
+def is_behind(ledger: ObjectLedger) -> bool:
+    """Whether something is loaded that no published version has: a run ended half way."""
+    is_loaded = (pc.field("status") == "loaded") & (pc.field("records_loaded") > 0)
+    newest = pc.max(ledger.rows().filter(is_loaded)["load_id"]).as_py()
+    return (newest or 0) > ledger.published_load_id()
 
 
 def completeness(warehouse: Warehouse) -> dict[str, float]:

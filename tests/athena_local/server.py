@@ -10,13 +10,14 @@ which boto3, dbt and the platform reach them.
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 import threading
 import time
 import traceback
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -109,6 +110,16 @@ class AthenaService:
                 for one in self._executions.values()
                 if one.outcome is not None and one.state == "SUCCEEDED"
             )
+
+    def models(self, kinds: Collection[str]) -> set[str]:
+        """The dbt models for which a statement of one of these kinds was executed."""
+        with self._lock:
+            return {
+                found[1]
+                for one in self._executions.values()
+                if one.outcome is not None and one.outcome.kind in kinds
+                if (found := re.search(r'"node_id": "(model\.[^"]+)"', one.request.sql))
+            }
 
     def failures(self) -> list[tuple[str, str]]:
         """Text and reason of the statements that failed."""

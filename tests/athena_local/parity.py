@@ -1,0 +1,336 @@
+"""Two whole platforms side by side, one per engine: the same landing objects, the same tables.
+
+    python -m tests.athena_local.parity [--size tiny|demo]
+
+Each is the installed command line in a home of its own: Dagster, dbt and the Python stages, on a
+laptop with DuckDB and files, and with `CDP_PROFILE=aws` over HTTP on the local Athena, S3, Glue,
+DynamoDB, SNS and Secrets Manager. After each step every row of every published table is compared.
+Not here: the servers (`server.py`), what the tables should hold (tests/dbt).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import boto3
+import duckdb
+
+from cdp_assets.naming import CLEANSED, IDENTITY, PROFILE
+from cdp_assets.resources.athena_warehouse import AthenaWarehouse
+from cdp_assets.resources.build import build_athena
+from cdp_assets.resources.dynamodb import create_table
+from cdp_assets.sample.generate import SampleSize, generate
+from cdp_assets.settings import load_settings
+from tests.athena_local.server import REGION, LocalAthena, running
+
+TENANT: Final = "acme"
+_CDP: Final = str(Path(sys.executable).parent / "cdp")
+_SEED: Final = 11
+# When and in which order something was loaded, and the version of an object: each platform's own.
+_OF_THE_LOAD: Final = frozenset({"_last_load_id", "_load_id", "_loaded_at", "_object_version"})
+# When a run was, and numbers that each engine hashes in its own way.
+_OF_THE_RUN: Final[Mapping[str, frozenset[str]]] = {
+    "identity.applied_loads": frozenset({"load_id"}),
+    "identity.customer_id_events": frozenset({"occurred_at", "run_id"}),
+    "identity.customer_map_history": frozenset({"run_id", "valid_from", "valid_to"}),
+    "identity.source_changes": frozenset({"load_id", "since_load_id"}),
+    "identity.touched_keys": frozenset({"block_number"}),
+    "profile.profile_history": frozenset({"valid_from", "valid_to"}),
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step came to.
+
+    Attributes:
+        name: what happened before the run.
+        tables: published tables that were compared.
+        rows: of these, on one engine.
+        differences: by table, the rows that only one of the engines has: their number and a few.
+        seconds: of the run on DuckDB and of the run on Athena; both at the same time.
+        statements: that Athena executed, by kind.
+        incremental: dbt models that added to a table, or merged into it, instead of making it.
+    """
+
+    name: str
+    tables: int
+    rows: int
+    differences: Mapping[str, str]
+    seconds: tuple[float, float]
+    statements: Counter[str]
+    incremental: int
+
+
+class Platforms:
+    """Both platforms, and what happens to them.
+
+    Args:
+        folder: for the homes.
+        athena: the running servers.
+        size: of the sample company.
+    """
+
+    def __init__(self, folder: Path, athena: LocalAthena, size: SampleSize) -> None:
+        self._athena = athena
+        self._landing = folder / "sample" / "landing"
+        generate(self._landing, folder / "sample" / "truth.parquet", size, seed=_SEED)
+        self._days = sorted({day.name for day in self._landing.glob("*/*/dt=*")})
+        self._local = folder / "local"
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("AWS_", "CDP_", "DBT_", "DAGSTER_"))
+        }
+        self._local_environment = {**inherited, "CDP_HOME": str(self._local)}
+        of_aws = {
+            **athena.environment,
+            "CDP_HOME": str(folder / "aws"),
+            "CDP_PROFILE": "aws",
+            "CDP_TENANT": TENANT,
+            "CDP_LAKE_URL": f"{athena.lake}/parity",
+            "CDP_ALERTS_TOPIC_ARN": _deploy(athena),
+        }
+        self._aws_environment = {**inherited, **of_aws}
+        self.warehouse: AthenaWarehouse = build_athena(load_settings(of_aws))
+        self._objects = boto3.client(
+            "s3", region_name=REGION, endpoint_url=athena.environment["AWS_ENDPOINT_URL"]
+        )
+
+    def steps(self) -> Iterator[Step]:
+        """Each step, when it is done and compared."""
+        late = self._days[-2]
+        self._land([day for day in self._days if day != late])
+        yield self._step("all days but one")
+        self._land([late])
+        yield self._step("the late day")
+        yield self._step("nothing new")
+        self._replace_an_object()
+        yield self._step("an object replaced: a full refresh")
+        self._part_two_records()
+        yield self._step("two records of a customer parted")
+
+    def _land(self, days: Sequence[str]) -> None:
+        for file in sorted(self._landing.rglob("*")):
+            if file.is_file() and (file.parent.name in days or "dt=" not in file.parent.name):
+                self._put(f"landing/{file.relative_to(self._landing)}", file.read_bytes())
+
+    def _put(self, key: str, content: bytes) -> None:
+        target = self._local / "lake" / key
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+        bucket = self._athena.lake.removeprefix("s3://")
+        self._objects.put_object(Bucket=bucket, Key=f"parity/{key}", Body=content)
+
+    def _replace_an_object(self) -> None:
+        """The last line of an object of contacts, of which there is no copy, is gone."""
+        files = set(self._landing.glob("contact_center/contacts/dt=*/*"))
+        copied = {file for file in files if file.with_name(f"redelivered-{file.name}") in files}
+        file = min(file for file in files - copied if not file.name.startswith("redelivered-"))
+        lines = file.read_bytes().splitlines(keepends=True)
+        self._put(f"landing/{file.relative_to(self._landing)}", b"".join(lines[:-1]))
+
+    def _part_two_records(self) -> None:
+        [left, right] = self._query_local(
+            """
+            select left_record_id, right_record_id
+            from identity.identity_edges
+            where rule = 'probabilistic'
+            order by all
+            limit 1
+            """
+        )[0]
+        line = f"cannot_link,{left},{right},parity,2026-09-01T00:00:00Z,"
+        header = "decision,left_record_id,right_record_id,decided_by,decided_at,note"
+        self._put("decisions/parity.csv", f"{header}\n{line}\n".encode())
+
+    def _step(self, name: str) -> Step:
+        self._athena.service.forget()
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            runs = [
+                pool.submit(_cdp_run, environment)
+                for environment in (self._local_environment, self._aws_environment)
+            ]
+        local, aws = (run.result() for run in runs)
+        statements = self._athena.service.statements()
+        incremental = len(self._athena.service.models({"insert", "merge"}))
+        rows, differences = self._compare()
+        return Step(
+            name, len(rows), sum(rows.values()), differences, (local, aws), statements, incremental
+        )
+
+    def _compare(self) -> tuple[dict[str, int], dict[str, str]]:
+        """Rows per table on DuckDB, and what differs."""
+        rows: dict[str, int] = {}
+        differences: dict[str, str] = {}
+        ours = self._published_locally()
+        theirs = self._published_on_athena()
+        for table in sorted(ours.keys() ^ theirs.keys()):
+            differences[table] = "published by one engine only"
+        for table in sorted(ours.keys() & theirs.keys()):
+            rows[table], difference = self._difference(table, ours[table], theirs[table])
+            if difference:
+                differences[table] = difference
+        return rows, differences
+
+    def _difference(
+        self, table: str, columns: Mapping[str, str], others: Sequence[str]
+    ) -> tuple[int, str]:
+        if sorted(columns) != sorted(others):
+            return 0, f"columns: {sorted(set(columns) ^ set(others))}"
+        shown = [_shown(table, name, kind) for name, kind in sorted(columns.items())]
+        texts = ", ".join(text for text in shown if text)
+        layer, name = table.split(".")
+        # Read as the platform's own stages read: by statement, as Arrow.
+        given = self.warehouse.select(
+            f'select * from {self.warehouse.published_database(layer)}."{name}"'
+        )
+        with duckdb.connect() as connection:
+            connection.execute("set TimeZone = 'UTC'")
+            connection.execute(f"attach '{self._published}' as local (read_only)")
+            connection.register("given", given)
+            connection.execute(
+                f"create temp table ours as select row({texts}) as line from local.{table}"
+            )
+            connection.execute(
+                f"create temp table theirs as select row({texts}) as line from given"
+            )
+            counts = []
+            for one, other in (("ours", "theirs"), ("theirs", "ours")):
+                only = f"select line from {one} except all select line from {other}"
+                found = connection.execute(
+                    f"select count(*), min(line::varchar) from ({only})"
+                ).fetchone() or (0, None)
+                counts.append(found)
+            total = connection.execute("select count(*) from ours").fetchone() or (0,)
+        if not any(count for count, _ in counts):
+            return total[0], ""
+        (mine, my_first), (other, their_first) = counts
+        return total[0], f"{mine} rows of DuckDB ({my_first}), {other} of Athena ({their_first})"
+
+    @property
+    def _published(self) -> Path:
+        return self._local / "warehouse" / "published.duckdb"
+
+    def _published_locally(self) -> dict[str, dict[str, str]]:
+        """The columns of each table, with their types."""
+        found: dict[str, dict[str, str]] = {}
+        for layer, table, column, kind in self._query_local(
+            f"""
+            select table_schema, table_name, column_name, data_type
+            from information_schema.columns
+            join information_schema.tables using (table_schema, table_name)
+            where table_schema in ('{CLEANSED}', '{IDENTITY}', '{PROFILE}')
+                and table_type = 'BASE TABLE'
+            """
+        ):
+            found.setdefault(f"{layer}.{table}", {})[column] = kind
+        return found
+
+    def _published_on_athena(self) -> dict[str, list[str]]:
+        return {
+            f"{layer}.{table['Name']}": [
+                column["Name"] for column in table["StorageDescriptor"]["Columns"]
+            ]
+            for layer in (CLEANSED, IDENTITY, PROFILE)
+            for table in self.warehouse.published_tables(layer)
+        }
+
+    def _query_local(self, sql: str) -> list[tuple[Any, ...]]:
+        with duckdb.connect(str(self._published), read_only=True) as connection:
+            return connection.execute(sql).fetchall()
+
+
+def _shown(table: str, column: str, kind: str) -> str | None:
+    """A column as text in the type that it has on DuckDB; None where it is not compared."""
+    if column in _OF_THE_LOAD:
+        return None
+    if column in _OF_THE_RUN.get(table, ()):
+        # Whether a period has ended is the data's; when, is the run's.
+        return f'"{column}" is null' if column == "valid_to" else None
+    return f'cast(cast("{column}" as {kind}) as varchar)'
+
+
+def _deploy(athena: LocalAthena) -> str:
+    """Make what a deployment makes: tables, the secret, the topic; gives the topic's address."""
+    endpoint = athena.environment["AWS_ENDPOINT_URL"]
+
+    def client(service: str) -> Any:
+        return boto3.client(service, region_name=REGION, endpoint_url=endpoint)  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+    for name in ("ledger", "profiles", "checkpoints"):
+        create_table(client("dynamodb"), f"cdp-{TENANT}-{name}")
+    client("secretsmanager").create_secret(Name=f"cdp/{TENANT}/hmac-key", SecretBinary=b"k" * 32)
+    return client("sns").create_topic(Name="cdp-alerts")["TopicArn"]
+
+
+def _cdp_run(environment: Mapping[str, str]) -> float:
+    """`cdp run` in a home; gives the seconds."""
+    started = time.perf_counter()
+    done = subprocess.run(
+        [_CDP, "run"], env=dict(environment), capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise AssertionError(f"cdp run ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return time.perf_counter() - started
+
+
+def report(step: Step) -> str:
+    """One step as text."""
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(step.statements.items()))
+    lines = [
+        f"{step.name}: {step.tables} tables, {step.rows:,} rows,"
+        f" {len(step.differences)} differences",
+        f"    DuckDB {step.seconds[0]:.0f} s, Athena {step.seconds[1]:.0f} s;"
+        f" {step.incremental} models incremental; statements: {kinds}",
+        *(f"    {table}: {text}" for table, text in step.differences.items()),
+    ]
+    return "\n".join(lines)
+
+
+_SIZES: Final[Mapping[str, Callable[[], SampleSize]]] = {
+    "tiny": SampleSize.tiny,
+    "demo": SampleSize.demo,
+}
+
+
+def main() -> None:
+    """Run the steps, print them, and exit with 1 where the engines differ."""
+    parser = argparse.ArgumentParser(description="Both engines, whole runs, every table.")
+    parser.add_argument("--size", choices=_SIZES, default="demo")
+    parser.add_argument("--keep", type=Path, help="a new folder for the homes, which stay")
+    arguments = parser.parse_args()
+    started = time.perf_counter()
+    folder = arguments.keep or Path(tempfile.mkdtemp(prefix="cdp-parity-"))
+    steps = []
+    try:
+        with running(folder / "server") as athena:
+            os.environ.update(athena.environment)
+            for step in Platforms(folder, athena, _SIZES[arguments.size]()).steps():
+                steps.append(step)
+                sys.stdout.write(report(step) + "\n")
+                sys.stdout.flush()
+    finally:
+        if arguments.keep is None:
+            shutil.rmtree(folder, ignore_errors=True)
+    differences = sum(len(step.differences) for step in steps)
+    sys.stdout.write(
+        f"{len(steps)} steps, {differences} differences, {time.perf_counter() - started:.0f} s\n"
+    )
+    sys.exit(1 if differences else 0)
+
+
+if __name__ == "__main__":
+    main()
