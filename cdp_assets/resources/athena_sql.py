@@ -18,6 +18,8 @@ _QUOTED_OR_LAYER: Final = re.compile(
     rf"'(?:[^']|'')*'|(?<![\w.\"])({'|'.join(LAYERS)})\.(?=[a-z_])"
 )
 _CREATE: Final = re.compile(r"\s*create table if not exists (\S+) \((.*)\)\s*", re.DOTALL)
+# Not that of decimal(18,2).
+_COMMA: Final = re.compile(r",(?![^(]*\))")
 _KEEP: Final = re.compile(r"\s*create temporary table (\w+) as\s", re.DOTALL)
 _TARGET: Final = re.compile(
     r"\s*(?:insert into|delete from|update|create table if not exists) (\w+)\.(\w+)", re.DOTALL
@@ -44,7 +46,7 @@ def created_columns(sql: str) -> str | None:
     match = _CREATE.fullmatch(sql)
     if match is None:
         return None
-    columns = (column.strip().rsplit(" ", 1) for column in match[2].split(","))
+    columns = (column.strip().rsplit(" ", 1) for column in _COMMA.split(match[2]))
     return ", ".join(f"{name} {_DDL_TYPES.get(kind, kind)}" for name, kind in columns)
 
 

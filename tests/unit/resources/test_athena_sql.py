@@ -47,9 +47,9 @@ def test_the_table_that_a_statement_writes_is_known(sql, target):
 
 def test_a_table_is_created_with_the_types_of_iceberg():
     columns = spelling.created_columns(
-        "create table if not exists identity.x (a varchar, b integer, c timestamp, d double)"
+        "create table if not exists identity.x (a varchar, b integer, c decimal(18,2), d double)"
     )
-    assert columns == "a string, b int, c timestamp, d double"
+    assert columns == "a string, b int, c decimal(18,2), d double"
     assert spelling.created_columns("select 1") is None
 
 
