@@ -7,7 +7,8 @@ Not here: how SQL is spelled (`athena_sql.py`), the raw tables (`glue_tables.py`
 Several statements are one by an undo log: before the first, the place of every table's current
 Iceberg metadata is written down; when one fails, or when the process was killed and the next one
 comes, the tables are set back to there, which touches no data. Publishing is the same in the other
-direction: the published databases hold tables of their own that name the metadata of the version.
+direction: the published databases hold tables of their own that name the metadata of the version,
+and views that read these tables.
 """
 
 from __future__ import annotations
@@ -146,9 +147,7 @@ class AthenaWarehouse:
     def tables(self) -> dict[TableAddress, str]:
         """Every table and view with its kind, `BASE TABLE` or `VIEW`."""
         return {
-            (layer, table["Name"]): (
-                "VIEW" if table.get("TableType") == "VIRTUAL_VIEW" else "BASE TABLE"
-            )
+            (layer, table["Name"]): "VIEW" if _is_view(table) else "BASE TABLE"
             for layer in LAYERS
             for table in self._glue.tables(self.database(layer))
         }
@@ -158,16 +157,14 @@ class AthenaWarehouse:
 
         Repeatable: a publish that was killed half way is whole after the next one.
         """
-        for layer in _LAYERS_PUBLISHED:
-            published = self.published_database(layer)
+        databases = {
+            self.database(layer): self.published_database(layer) for layer in _LAYERS_PUBLISHED
+        }
+        for database, published in databases.items():
             self._glue.ensure_database(published)
-            current = {
-                table["Name"]: table
-                for table in self._glue.tables(self.database(layer))
-                if "metadata_location" in table.get("Parameters", {})
-            }
+            current = {table["Name"]: table for table in self._glue.tables(database)}
             for table in current.values():
-                self._glue.put(published, table)
+                self._glue.put(published, _moved(table, databases))
             for table in self._glue.tables(published):
                 if table["Name"] not in current:
                     self._glue.drop(published, table["Name"])
@@ -422,6 +419,18 @@ class _Session:
             self._database = self._warehouse.database(f"session_{uuid.uuid4().hex[:12]}")
             self._warehouse.open_session(self._database)
         return self._database
+
+
+def _is_view(table: Mapping[str, Any]) -> bool:
+    return table.get("TableType") == "VIRTUAL_VIEW"
+
+
+def _moved(table: Mapping[str, Any], databases: Mapping[str, str]) -> dict[str, Any]:
+    """A table as the published databases have it: a view reads the tables of these."""
+    if not _is_view(table):
+        return dict(table)
+    text = spelling.view_of_databases(table["ViewOriginalText"], databases)
+    return {**table, "ViewOriginalText": text}
 
 
 def _places(table: Mapping[str, Any]) -> Iterator[str]:
