@@ -18,7 +18,7 @@ import json
 import re
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -38,6 +38,7 @@ from cdp_assets.resources.object_store import ObjectMissingError, ObjectStore
 from cdp_assets.resources.warehouse import (
     NothingPublishedError,
     RawTable,
+    Reader,
     Statements,
     TableAddress,
 )
@@ -109,7 +110,7 @@ class AthenaWarehouse:
     @contextmanager
     def session(self) -> Iterator[Statements]:
         """Run several statements in one place: temporary tables last until the block ends."""
-        session = _Session(self)
+        session = _Session(self, self.database)
         try:
             yield session
         finally:
@@ -169,15 +170,23 @@ class AthenaWarehouse:
                 if table["Name"] not in current:
                     self._glue.drop(published, table["Name"])
 
-    def query_published(self, sql: str) -> pa.Table:
-        """Run one SELECT on the version that readers see, and return its rows as Arrow.
+    @contextmanager
+    def published(self) -> Iterator[Reader]:
+        """Read the version that readers see; a publish meanwhile is seen by the next query.
 
         Raises:
             NothingPublishedError: nothing was published yet.
         """
+        self._must_be_published()
+        session = _Session(self, self.published_database)
+        try:
+            yield session
+        finally:
+            session.close()
+
+    def _must_be_published(self) -> None:
         if not self._glue.tables(self.published_database(PROFILE)):
             raise NothingPublishedError("Nothing is published yet: launch a run.")
-        return self.select(spelling.with_databases(sql, self.published_database))
 
     def select(self, sql: str, database: str | None = None) -> pa.Table:
         """Run one SELECT of Athena's SQL; its rows as Arrow, by the columns' types.
@@ -357,10 +366,16 @@ class AthenaWarehouse:
 
 
 class _Session:
-    """Statements of one session; its database is made with its first table."""
+    """Statements of one session; its database is made with its first table.
 
-    def __init__(self, warehouse: AthenaWarehouse) -> None:
+    Args:
+        warehouse: that runs them.
+        database_of: a layer, which is how its tables are called.
+    """
+
+    def __init__(self, warehouse: AthenaWarehouse, database_of: Callable[[str], str]) -> None:
         self._warehouse = warehouse
+        self._database_of = database_of
         self._database: str | None = None
 
     def query(self, sql: str, inputs: Mapping[str, pa.Table] | None = None) -> pa.Table:
@@ -408,7 +423,7 @@ class _Session:
         self._warehouse.run(sql, self._database)
 
     def _spelled(self, sql: str) -> str:
-        return spelling.with_databases(sql, self._warehouse.database)
+        return spelling.with_databases(sql, self._database_of)
 
     def _show(self, inputs: Mapping[str, pa.Table] | None) -> None:
         for name, rows in (inputs or {}).items():
