@@ -337,8 +337,7 @@ def _measure(
     """Agreement of the customer map with what is known, by source, with how much is known."""
     found: dict[str, tuple[int, Agreement]] = {}
     if truth.exists():
-        with warehouse.connect() as connection:
-            evaluation = evaluate_sample(connection, truth)
+        evaluation = evaluate_sample(warehouse, truth)
         found["truth"] = (evaluation.records, evaluation.pairs)
     if labels is not None:
         rows = warehouse.query(
