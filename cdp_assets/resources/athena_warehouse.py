@@ -22,9 +22,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import boto3
+import duckdb
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
@@ -46,6 +47,8 @@ from cdp_assets.resources.warehouse import (
 # Athena itself needs about half a second for the least of queries.
 _FIRST_POLL_SECONDS: Final = 0.05
 _LONGEST_POLL_SECONDS: Final = 2.0
+# Of a result, parsed at once; a row has to fit.
+_BLOCK_BYTES: Final = 16 * 2**20
 _CATALOG: Final = "AwsDataCatalog"
 _UNDO_LOG: Final = "warehouse/undo-log.json"
 _LAYERS_PUBLISHED: Final = (SOURCES, CLEANSED, IDENTITY, PROFILE)
@@ -184,6 +187,32 @@ class AthenaWarehouse:
         finally:
             session.close()
 
+    def copy_published(
+        self, connection: duckdb.DuckDBPyConnection, is_wanted: Callable[[TableAddress], bool]
+    ) -> None:
+        """Download tables of the published version, whole, into a DuckDB file.
+
+        Args:
+            connection: of the file, open for writing.
+            is_wanted: by layer and name; views are no tables.
+
+        Raises:
+            NothingPublishedError: nothing was published yet.
+        """
+        self._must_be_published()
+        for layer in _LAYERS_PUBLISHED:
+            connection.execute(f"create schema if not exists {layer}")
+            database = self.published_database(layer)
+            for table in self._glue.tables(database):
+                name = table["Name"]
+                if _is_view(table) or not is_wanted((layer, name)):
+                    continue
+                with self._result(f"select * from {database}.{name}") as (handle, columns):
+                    rows = pacsv.open_csv(handle, **_csv_options(columns))
+                    connection.register("rows_of_table", rows)
+                    connection.execute(f"create table {layer}.{name} as from rows_of_table")
+                    connection.unregister("rows_of_table")
+
     def _must_be_published(self) -> None:
         if not self._glue.tables(self.published_database(PROFILE)):
             raise NothingPublishedError("Nothing is published yet: launch a run.")
@@ -194,16 +223,23 @@ class AthenaWarehouse:
         Read from the CSV that Athena leaves in S3, which keeps microseconds and tells NULL from an
         empty text; a Parquet UNLOAD does not have the first and is nothing when there are no rows.
         """
+        with self._result(sql, database) as (handle, columns):
+            return pacsv.read_csv(io.BytesIO(handle.read()), **_csv_options(columns))
+
+    @contextmanager
+    def _result(
+        self, sql: str, database: str | None = None
+    ) -> Iterator[tuple[BinaryIO, Sequence[Mapping[str, Any]]]]:
+        """The CSV of a SELECT, open, and its columns; it is deleted when the block ends."""
         execution = self.run(sql, database)
         answer: Any = self._athena.get_query_results(QueryExecutionId=execution["id"], MaxResults=1)
-        columns = answer["ResultSet"]["ResultSetMetadata"]["ColumnInfo"]
         key = self._key_of(execution["output"])
         try:
-            content = self._store.read(key)
+            with self._store.open_reader(key) as (_, handle):
+                yield handle, answer["ResultSet"]["ResultSetMetadata"]["ColumnInfo"]
         finally:
             for left in (key, f"{key}.metadata"):
                 self._store.delete(left)
-        return _read_csv(content, columns)
 
     def run(self, sql: str, database: str | None = None) -> dict[str, str]:
         """Run one statement to its end; its id and where its output lies.
@@ -490,18 +526,17 @@ def _arrow_type(column: Mapping[str, Any]) -> pa.DataType:
     return _ARROW_TYPES.get(column["Type"], pa.string())
 
 
-def _read_csv(content: bytes, columns: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """Athena's result file: every value in quotes, NULL as nothing at all."""
+def _csv_options(columns: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """How to read Athena's result file: every value in quotes, NULL as nothing at all."""
     names = [column["Name"] for column in columns]
     types = {column["Name"]: _arrow_type(column) for column in columns}
-    return pacsv.read_csv(
-        io.BytesIO(content),
-        read_options=pacsv.ReadOptions(column_names=names, skip_rows=1),
-        parse_options=pacsv.ParseOptions(newlines_in_values=True),
-        convert_options=pacsv.ConvertOptions(
+    return {
+        "read_options": pacsv.ReadOptions(column_names=names, skip_rows=1, block_size=_BLOCK_BYTES),
+        "parse_options": pacsv.ParseOptions(newlines_in_values=True),
+        "convert_options": pacsv.ConvertOptions(
             column_types=types,
             null_values=[""],
             strings_can_be_null=True,
             quoted_strings_can_be_null=False,
         ),
-    )
+    }
