@@ -23,6 +23,7 @@ from cdp_assets.identity.model_files import load_model
 from cdp_assets.jobs import EVERYTHING, JOBS
 from cdp_assets.profile.assets import published_profiles
 from cdp_assets.resources.build import (
+    build_leases,
     build_ledger,
     build_metrics,
     build_notifier,
@@ -90,6 +91,7 @@ def build_defs(
         resources={
             "store": store,
             "ledger": build_ledger(settings),
+            "leases": build_leases(settings),
             "events": build_object_events(settings),
             "warehouse": build_warehouse(settings),
             "profiles": build_profile_store(settings),

@@ -8,10 +8,11 @@ Not here: anything that opens a file, a connection or a socket; `resources/build
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal, cast
+from typing import Final, Literal, cast
 from urllib.parse import unquote, urlsplit
 
 from cdp_assets.errors import PlatformError
@@ -20,6 +21,12 @@ PROJECT_ROOT = Path(__file__).resolve().parent.parent
 DBT_PROJECT_DIR = PROJECT_ROOT / "dbt_project"
 
 Profile = Literal["local", "aws"]
+
+# An id, an alias, or the ARN of either; nothing that would end a quoted text.
+_KMS_KEY: Final = re.compile(
+    r"([A-Za-z0-9-]+|arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:(key|alias)/[\w/-]+|alias/[\w/-]+)",
+    re.ASCII,
+)
 
 
 class SettingsError(PlatformError, ValueError):
@@ -92,6 +99,8 @@ class Settings:
     landing_queue_url: str | None = None
     listing_seconds: int = 900
     checkpoint_table: str = "cdp-main-checkpoints"
+    kms_key: str | None = None
+    lease_patience: int = 3_600
 
     @property
     def lake_folder(self) -> Path | None:
@@ -184,6 +193,8 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         landing_queue_url=env.get("CDP_LANDING_QUEUE_URL") or None,
         listing_seconds=_listing_seconds(env.get("CDP_LISTING_SECONDS", "900")),
         checkpoint_table=env.get("CDP_CHECKPOINT_TABLE", f"cdp-{tenant}-checkpoints"),
+        kms_key=_kms_key(env.get("CDP_KMS_KEY", "")),
+        lease_patience=_lease_patience(env.get("CDP_LEASE_PATIENCE", "3600")),
     )
 
 
@@ -197,6 +208,7 @@ def export_settings(settings: Settings) -> None:
             "CDP_WAREHOUSE_MEMORY": settings.warehouse_memory,
             "CDP_TENANT": settings.tenant,
             "CDP_WORKGROUP": settings.work_group,
+            "CDP_KMS_KEY": settings.kms_key or "",
             "DBT_TARGET_PATH": str(settings.dbt_target_path),
             "DAGSTER_DISABLE_TELEMETRY": "yes",
             "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
@@ -232,6 +244,21 @@ def _listing_seconds(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and 10 <= int(text) <= 86_400):
         raise SettingsError(f"CDP_LISTING_SECONDS is {text!r}: it takes 10 to 86400.")
     return int(text)
+
+
+def _lease_patience(text: str) -> int:
+    # Under 35 minutes, a step does not outwait the lease of a run that was killed.
+    if not (text.isascii() and text.isdecimal() and int(text) <= 86_400):
+        raise SettingsError(f"CDP_LEASE_PATIENCE is {text!r}: it takes 0 to 86400 seconds.")
+    return int(text)
+
+
+def _kms_key(text: str) -> str | None:
+    if text and not _KMS_KEY.fullmatch(text):
+        raise SettingsError(
+            f"CDP_KMS_KEY is {text!r}: it takes the id, the ARN or the alias (alias/name) of a key."
+        )
+    return text or None
 
 
 def _gate(text: str) -> GateBudget:

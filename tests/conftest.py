@@ -1,4 +1,4 @@
-"""Which tests share a worker: those of one file, and all that look at the one shared home."""
+"""Which tests share a worker: those of one file. The long ones begin first."""
 
 from __future__ import annotations
 
@@ -14,13 +14,10 @@ if TYPE_CHECKING:
 # First, as the workers read the groups when they collect: later, none was heeded.
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.parent.name != "pipeline")
     for item in items:
         folder = item.path.parent.name
-        group = (
-            folder
-            if folder in ("pipeline", "browser")
-            else str(item.path.relative_to(item.config.rootpath))
-        )
+        group = folder if folder == "browser" else str(item.path.relative_to(item.config.rootpath))
         item.add_marker(pytest.mark.xdist_group(group))
 
 

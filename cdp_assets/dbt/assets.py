@@ -1,23 +1,26 @@
 """The dbt models as Dagster assets, one dbt invocation per layer.
 
-Here: which layer runs in which invocation, and what each event carries.
+Here: which layer runs in which invocation, what it may write meanwhile, and what each event
+carries.
 Not here: SQL; the Python stages of identity, which run between two of these.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+import signal
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import DbtCliResource, DbtProject, dbt_assets
+from dagster_dbt import DbtCliInvocation, DbtCliResource, DbtProject, dbt_assets
 
 from cdp_assets.dbt.project import prune_invocations
 from cdp_assets.dbt.translator import Translator
 from cdp_assets.naming import CLEANSED, IDENTITY, PROFILE, WAREHOUSE_POOL
 from cdp_assets.partitions import SINGLE_RUN
+from cdp_assets.resources.leases import Hold, Leases
 from cdp_assets.resources.object_ledger import ObjectLedger
-from cdp_assets.resources.warehouse import Warehouse
+from cdp_assets.resources.warehouse import TableAddress, Warehouse
 
 
 def build_dbt_assets(project: DbtProject) -> list[dg.AssetsDefinition]:
@@ -40,22 +43,27 @@ def _layer_assets(layer: str, project: DbtProject) -> dg.AssetsDefinition:
         dbt: DbtCliResource,
         ledger: dg.ResourceParam[ObjectLedger],
         warehouse: dg.ResourceParam[Warehouse],
+        leases: dg.ResourceParam[Leases],
     ) -> Iterator[Any]:
         # Unit tests judge the SQL, not the data: `make test` runs them, a run need not.
         arguments = ["build", "--exclude-resource-type", "unit_test"]
         manifest = json.loads(project.manifest_path.read_bytes())
         missing = never_built(manifest, layer, context.selected_asset_keys, warehouse)
-        if missing:
-            context.log.info("Building what is not there yet: %s.", ", ".join(missing))
-            dbt.cli(
-                [*arguments, "--select", " ".join(missing)], manifest=project.manifest_path
-            ).wait()
-        if ledger.needs_full_refresh(ledger.published_load_id()):
-            context.log.info("An object was replaced since the last publish: rebuilding %s.", layer)
-            arguments.append("--full-refresh")
-        invocation = dbt.cli(arguments, context=context, raise_on_error=False)
-        # Held until dbt has let go of the DuckDB file, so that each event carries its row count.
-        events = list(invocation.stream())
+        tables = tables_to_write(manifest, context.selected_asset_keys, missing)
+        with leases.hold(tables) as hold:
+            if missing:
+                context.log.info("Building what is not there yet: %s.", ", ".join(missing))
+                dbt.cli(
+                    [*arguments, "--select", " ".join(missing)], manifest=project.manifest_path
+                ).wait()
+            if ledger.needs_full_refresh(ledger.published_load_id()):
+                context.log.info(
+                    "An object was replaced since the last publish: rebuilding %s.", layer
+                )
+                arguments.append("--full-refresh")
+            invocation = dbt.cli(arguments, context=context, raise_on_error=False)
+            # Kept until dbt has let go of the DuckDB file: each event carries its row count.
+            events = all_events(invocation, hold)
         for key, rows in row_counts(warehouse, context.selected_asset_keys).items():
             context.add_asset_metadata({"dagster/row_count": rows}, asset_key=key)
         yield from events
@@ -97,6 +105,32 @@ def never_built(
         waiting += parents
     there = {*selected, *(dg.AssetKey(list(address)) for address in warehouse.tables())}
     return sorted(keys[unique_id].path[-1] for unique_id in needed if keys[unique_id] not in there)
+
+
+def tables_to_write(
+    manifest: Mapping[str, Any], selected: AbstractSet[dg.AssetKey], missing: Iterable[str]
+) -> list[TableAddress]:
+    """The tables that an invocation writes: of the selected assets, and what it builds besides."""
+    layers = {
+        node["name"]: node["config"]["schema"]
+        for node in manifest["nodes"].values()
+        if node["resource_type"] in ("model", "seed")
+    }
+    chosen = {(key.path[0], key.path[-1]) for key in selected}
+    return sorted(chosen | {(layers[name], name) for name in missing})
+
+
+def all_events(invocation: DbtCliInvocation, hold: Hold) -> list[Any]:
+    """Every event of an invocation, once it has ended; without its leases dbt is told to stop."""
+    events: list[Any] = []
+    is_told = False
+    for event in invocation.stream():
+        events.append(event)
+        if hold.is_lost and not is_told:
+            # As on a key press: dbt stops its statements, too. The end of the hold is the error.
+            invocation.process.send_signal(signal.SIGINT)
+            is_told = True
+    return events
 
 
 def row_counts(warehouse: Warehouse, keys: AbstractSet[dg.AssetKey]) -> dict[dg.AssetKey, int]:

@@ -25,12 +25,16 @@ from cdp_assets.identity.tables import (
     MATCH_MODEL,
     TERM_FREQUENCIES,
     TOUCHED,
+    WRITTEN_BY_APPLY,
+    WRITTEN_BY_RESOLVE,
     IdentityTable,
+    to_write,
 )
 from cdp_assets.identity.waterfall import model_chart, waterfall
 from cdp_assets.naming import IDENTITY, TRAINED_MODEL, WAREHOUSE_POOL, asset_key
 from cdp_assets.partitions import SINGLE_RUN
 from cdp_assets.plots import as_markdown, bar_chart
+from cdp_assets.resources.leases import Leases
 from cdp_assets.resources.object_store import ObjectStore
 from cdp_assets.resources.warehouse import Warehouse
 
@@ -142,9 +146,12 @@ def _match_model(model: MatchModel) -> dg.AssetsDefinition:
         backfill_policy=SINGLE_RUN,
         pool=WAREHOUSE_POOL,
     )
-    def match_model(warehouse: dg.ResourceParam[Warehouse]) -> Iterator[dg.MaterializeResult]:
+    def match_model(
+        warehouse: dg.ResourceParam[Warehouse], leases: dg.ResourceParam[Leases]
+    ) -> Iterator[dg.MaterializeResult]:
         """Put the chosen model where the matching SQL reads it, when another one is there."""
-        rows = use_model(model, warehouse)
+        with leases.hold(to_write(MATCH_MODEL.name, TERM_FREQUENCIES.name)):
+            rows = use_model(model, warehouse)
         yield dg.MaterializeResult(
             asset_key=asset_key(IDENTITY, MATCH_MODEL.name),
             metadata={
@@ -167,10 +174,14 @@ def _match_model(model: MatchModel) -> dg.AssetsDefinition:
     pool=WAREHOUSE_POOL,
 )
 def identity_decisions(
-    warehouse: dg.ResourceParam[Warehouse], store: dg.ResourceParam[ObjectStore]
+    warehouse: dg.ResourceParam[Warehouse],
+    store: dg.ResourceParam[ObjectStore],
+    leases: dg.ResourceParam[Leases],
 ) -> dg.MaterializeResult:
     """Read the decision files of the lake and keep them."""
-    return dg.MaterializeResult(metadata={"dagster/row_count": keep_decisions(warehouse, store)})
+    with leases.hold(to_write(DECISIONS.name)):
+        kept = keep_decisions(warehouse, store)
+    return dg.MaterializeResult(metadata={"dagster/row_count": kept})
 
 
 def _cluster_assignments(model: MatchModel) -> dg.AssetsDefinition:
@@ -180,9 +191,12 @@ def _cluster_assignments(model: MatchModel) -> dg.AssetsDefinition:
         backfill_policy=SINGLE_RUN,
         pool=WAREHOUSE_POOL,
     )
-    def cluster_assignments(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
+    def cluster_assignments(
+        warehouse: dg.ResourceParam[Warehouse], leases: dg.ResourceParam[Leases]
+    ) -> dg.MaterializeResult:
         """Cluster what has to be looked at, and write the candidate for the gate."""
-        resolution = resolve(warehouse)
+        with leases.hold(WRITTEN_BY_RESOLVE):
+            resolution = resolve(warehouse)
         sizes = resolution.cluster_sizes
         metadata = {
             "dagster/row_count": len(resolution.assignments),
@@ -209,10 +223,13 @@ def _cluster_assignments(model: MatchModel) -> dg.AssetsDefinition:
     pool=WAREHOUSE_POOL,
 )
 def customer_map(
-    context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
+    context: dg.AssetExecutionContext,
+    warehouse: dg.ResourceParam[Warehouse],
+    leases: dg.ResourceParam[Leases],
 ) -> Iterator[dg.MaterializeResult]:
     """Apply the audited candidate: all five tables in one transaction."""
-    applied = apply_assignments(warehouse, context.run_id)
+    with leases.hold(WRITTEN_BY_APPLY):
+        applied = apply_assignments(warehouse, context.run_id)
     rows = {MAP.name: applied.records, TOUCHED.name: applied.touched}
     for table in APPLIED:
         yield dg.MaterializeResult(

@@ -10,6 +10,9 @@ Not here: what is in the scope (`scope.py`), applying the result (`apply.py`), j
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -87,7 +90,20 @@ def propose(warehouse: Warehouse, soft_cap: int = SOFT_CAP, hard_cap: int = HARD
 
 def _propose(session: Statements, soft_cap: int, hard_cap: int) -> Resolution:
     scope = read_scope(session)
-    return resolve_scope(scope, partial(score_pairs, session), soft_cap, hard_cap)
+    with _no_collection():
+        return resolve_scope(scope, partial(score_pairs, session), soft_cap, hard_cap)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Millions of small objects are made here, none in a cycle: looking for cycles finds none."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def resolve_scope(
@@ -233,7 +249,10 @@ def _changes(
 def _causes(
     table: pa.Table, links: Links, records: Records, new_ids: pa.Array
 ) -> dict[str | None, tuple[str, str, str]]:
-    """Per id that ended: the other record, rule and version of the newest link out of it."""
+    """Per id that ended: the other record, rule and version of the newest link out of it.
+
+    A record without an id so far ends none.
+    """
     moved = pc.fill_null(pc.not_equal(records.previous_ids, new_ids), False)
     moved = moved.to_numpy(zero_copy_only=False)
     near = np.flatnonzero(moved[links.left] | moved[links.right])
@@ -251,6 +270,7 @@ def _causes(
         if new_left == new_right and old_left != old_right:
             causes[old_left] = (right, rule, version)
             causes[old_right] = (left, rule, version)
+    causes.pop(None, None)
     return causes
 
 

@@ -129,12 +129,12 @@ _NUMBER_RECORDS = f"""
         records.first_seen_at as first_seen,
         records.first_name_key as name,
         cast(records.birth_date as varchar) as birth_date,
-        records.record_id in (
-            select record_id from identity.match_records where is_current
-        ) as has_score,
+        match_records.record_id is not null as has_score,
         previous.customer_id as previous_id
     from identity.identity_records as records
     left join {MAP.address} as previous on records.record_id = previous.record_id
+    left join identity.match_records as match_records
+        on records.record_id = match_records.record_id and match_records.is_current
     where true"""
 
 _VANISHED = f"""

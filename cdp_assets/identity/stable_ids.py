@@ -86,12 +86,13 @@ def anchors(labels: IntArray, records: Records) -> IntArray:
     )
     tied_labels, counts = np.unique(labels[ties], return_counts=True)
     ties = ties[np.isin(labels[ties], tied_labels[counts > 1])]
-    texts = records.record_ids.take(pa.array(ties)).to_pylist()
-    best: dict[int, tuple[str, int]] = {}
-    for label, text, record in zip(labels[ties].tolist(), texts, ties.tolist(), strict=True):
-        best[label] = min(best.get(label, (text, record)), (text, record))
-    for label, (_, record) in best.items():
-        first[label] = record
+    texts = records.record_ids.take(pa.array(ties))
+    by_text = pa.table({"label": labels[ties], "text": texts, "record": ties}).sort_by(
+        [("label", "ascending"), ("text", "ascending")]
+    )
+    sorted_labels, least = (by_text[name].to_numpy() for name in ("label", "record"))
+    leads = np.r_[True, sorted_labels[1:] != sorted_labels[:-1]][: len(least)]
+    first[sorted_labels[leads]] = least[leads]
     return first
 
 

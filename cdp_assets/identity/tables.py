@@ -11,6 +11,7 @@ from typing import Final
 import dagster as dg
 
 from cdp_assets.naming import IDENTITY
+from cdp_assets.resources.warehouse import TRANSACTIONS, TableAddress
 
 
 @dataclass(frozen=True)
@@ -203,3 +204,24 @@ TOUCHED: Final = IdentityTable(
 
 # What one application of the assignments writes, in one transaction.
 APPLIED: Final = (MAP, HISTORY, EVENTS, REDIRECTS, TOUCHED)
+
+
+def to_write(*names: str) -> list[TableAddress]:
+    """What a Python stage has to hold that writes these tables of identity."""
+    return [*((IDENTITY, name) for name in names), TRANSACTIONS]
+
+
+WRITTEN_BY_RESOLVE: Final = to_write(
+    "pairs_to_score",
+    *(table.name for table in (ASSIGNMENTS, CHANGES, DECISIONS, MAP, REFUSED_MERGES)),
+)
+
+# Settling also clears what dbt's models keep for the next run.
+WRITTEN_BY_APPLY: Final = to_write(
+    "applied_loads",
+    "applied_rules",
+    "identifiers",
+    "match_records",
+    "oversized_blocks",
+    *(table.name for table in (*APPLIED, ASSIGNMENTS, CHANGES)),
+)

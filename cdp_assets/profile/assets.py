@@ -11,7 +11,8 @@ from cdp_assets.automation import DAILY_FRESHNESS, WHEN_UPSTREAM_CHANGES
 from cdp_assets.naming import PROFILE, WAREHOUSE_POOL, asset_key
 from cdp_assets.partitions import SINGLE_RUN
 from cdp_assets.plots import bar_chart
-from cdp_assets.profile.publish import completeness, publish
+from cdp_assets.profile.publish import completeness, publish, tables_to_publish
+from cdp_assets.resources.leases import Leases
 from cdp_assets.resources.object_ledger import ObjectLedger
 from cdp_assets.resources.warehouse import Warehouse
 
@@ -44,10 +45,13 @@ _UPSTREAM: Final = (
     pool=WAREHOUSE_POOL,
 )
 def published_profiles(
-    warehouse: dg.ResourceParam[Warehouse], ledger: dg.ResourceParam[ObjectLedger]
+    warehouse: dg.ResourceParam[Warehouse],
+    ledger: dg.ResourceParam[ObjectLedger],
+    leases: dg.ResourceParam[Leases],
 ) -> dg.MaterializeResult:
     """Publish what the run built and acknowledge the changes it covered."""
-    published = publish(warehouse, ledger)
+    with leases.hold(tables_to_publish(warehouse)):
+        published = publish(warehouse, ledger)
     shares = completeness(warehouse)
     return dg.MaterializeResult(
         metadata={

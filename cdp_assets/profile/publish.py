@@ -11,7 +11,7 @@ from typing import Final
 from cdp_assets.identity.touched import acknowledge_published
 from cdp_assets.naming import CLEANSED, SOURCES, clean_name
 from cdp_assets.resources.object_ledger import ObjectLedger
-from cdp_assets.resources.warehouse import Warehouse
+from cdp_assets.resources.warehouse import TRANSACTIONS, TableAddress, Warehouse
 
 _SHOWN_FIELDS: Final = (
     "first_name",
@@ -47,6 +47,11 @@ def publish(warehouse: Warehouse, ledger: ObjectLedger) -> Published:
     ledger.mark_published(load_id)
     customers = warehouse.query("select count(*) as n from profile.customer_profiles")
     return Published(customers=customers["n"][0].as_py(), load_id=load_id)
+
+
+def tables_to_publish(warehouse: Warehouse) -> list[TableAddress]:
+    """What to hold while publishing: a table that somebody writes would go out half written."""
+    return [*warehouse.tables(), TRANSACTIONS]
 
 
 def covered_load_id(warehouse: Warehouse) -> int:

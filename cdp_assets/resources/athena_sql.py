@@ -1,9 +1,9 @@
 """What the Python stages say, in the words of Athena.
 
-The stages write SQL that both engines read, about tables named `<layer>.<name>`. Four things are
+The stages write SQL that both engines read, about tables named `<layer>.<name>`. Five things are
 spelled differently on Athena, and are put right here: the database of a layer, how an Iceberg table
-is created, a table that lasts for a session, and the type of a text. And a view, as Glue keeps it.
-Pure functions of text.
+is created or replaced, a table that lasts for a session, and the type of a text. And a view, as
+Glue keeps it. Pure functions of text.
 Not here: running anything (`athena_warehouse.py`), the SQL of dbt (dbt_project/macros/engine).
 """
 
@@ -24,8 +24,11 @@ _CREATE: Final = re.compile(r"\s*create table if not exists (\S+) \((.*)\)\s*", 
 # Not that of decimal(18,2).
 _COMMA: Final = re.compile(r",(?![^(]*\))")
 _KEEP: Final = re.compile(r"\s*create temporary table (\w+) as\s", re.DOTALL)
+_REPLACE: Final = re.compile(r"\s*create or replace table (\w+)\.(\w+) as\s", re.DOTALL)
 _TARGET: Final = re.compile(
-    r"\s*(?:insert into|delete from|update|create table if not exists) (\w+)\.(\w+)", re.DOTALL
+    r"\s*(?:insert into|delete from|update|create table if not exists|create or replace table)"
+    r" (\w+)\.(\w+)",
+    re.DOTALL,
 )
 _VIEW: Final = re.compile(r"/\* Presto View: (\S+) \*/")
 # Iceberg DDL knows no length-less varchar and no integer.
@@ -90,6 +93,12 @@ def kept_table(sql: str) -> tuple[str, str] | None:
     """Name and SELECT of a `create temporary table ... as`; None for other SQL."""
     match = _KEEP.match(sql)
     return (match[1], sql[match.end() :]) if match else None
+
+
+def replacing_select(sql: str) -> str | None:
+    """The SELECT of a `create or replace table layer.name as`; None for other SQL."""
+    match = _REPLACE.match(sql)
+    return sql[match.end() :] if match else None
 
 
 def iceberg_table_as(address: str, select: str, location: str) -> str:

@@ -80,11 +80,14 @@ class AthenaSettings:
         tenant: prefix of its databases.
         region: of Athena, Glue and the bucket.
         work_group: that the statements run in; it limits the bytes a statement may scan.
+        kms_key: id, ARN or alias of the key of what statements write; without one the work group's
+            and the bucket's defaults hold.
     """
 
     tenant: str
     region: str
     work_group: str
+    kms_key: str | None = None
 
 
 class AthenaWarehouse:
@@ -272,7 +275,7 @@ class AthenaWarehouse:
                 "Catalog": _CATALOG,
                 "Database": database or self.database(IDENTITY),
             },
-            ResultConfiguration={"OutputLocation": self._store.url("athena-results/")},
+            ResultConfiguration=self._result_configuration(),
             WorkGroup=self._settings.work_group,
         )["QueryExecutionId"]
         wait = _FIRST_POLL_SECONDS
@@ -293,6 +296,15 @@ class AthenaWarehouse:
             # Also when the run is terminated: nobody waits for the statement, and it would cost.
             self._athena.stop_query_execution(QueryExecutionId=started)
             raise
+
+    def _result_configuration(self) -> Any:
+        written: dict[str, Any] = {"OutputLocation": self._store.url("athena-results/")}
+        if self._settings.kms_key:
+            written["EncryptionConfiguration"] = {
+                "EncryptionOption": "SSE_KMS",
+                "KmsKey": self._settings.kms_key,
+            }
+        return written
 
     def begin(self, targets: Sequence[TableAddress]) -> None:
         """Undo what a killed process left, then write down where each of these tables stands."""
@@ -421,8 +433,8 @@ class _Session:
     def execute(self, *statements: str, inputs: Mapping[str, pa.Table] | None = None) -> None:
         self._show(inputs)
         targets = [target for target in map(spelling.target_of, statements) if target]
-        # A single statement is one commit by itself.
-        if len(targets) < 2:
+        # A single statement is one commit by itself, unless it replaces a table.
+        if len(targets) < 2 and not any(map(spelling.replacing_select, statements)):
             for statement in statements:
                 self._run(statement)
             return
@@ -441,7 +453,10 @@ class _Session:
 
     def _run(self, statement: str) -> None:
         kept, columns = spelling.kept_table(statement), spelling.created_columns(statement)
-        target = spelling.target_of(statement)
+        target, select = spelling.target_of(statement), spelling.replacing_select(statement)
+        if target is not None and select is not None:
+            self._replace(*target, self._spelled(select))
+            return
         if kept is not None:
             name, select = kept
             location = self._warehouse.table_location(self._opened(), name)
@@ -457,6 +472,18 @@ class _Session:
         else:
             sql = self._spelled(statement)
         self._warehouse.run(sql, self._database)
+
+    def _replace(self, layer: str, name: str, select: str) -> None:
+        """Make a table hold the rows of a SELECT that does not read it."""
+        address = f"{self._warehouse.database(layer)}.{name}"
+        if (layer, name) in self._warehouse.tables():
+            self._warehouse.run(f"delete from {address}", self._database)
+            self._warehouse.run(f"insert into {address} {select}", self._database)
+        else:
+            self._warehouse.make_layers()
+            location = self._warehouse.table_location(self._warehouse.database(layer), name)
+            created = spelling.iceberg_table_as(address, select, location)
+            self._warehouse.run(created, self._database)
 
     def _spelled(self, sql: str) -> str:
         return spelling.with_databases(sql, self._database_of)

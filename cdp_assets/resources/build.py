@@ -17,6 +17,7 @@ from cdp_assets.resources.checkpoints import (
 from cdp_assets.resources.dynamodb import dynamodb_client
 from cdp_assets.resources.dynamodb_ledger import DynamoDBObjectLedger
 from cdp_assets.resources.dynamodb_profiles import DynamoDBProfileStore
+from cdp_assets.resources.leases import DynamoDBLeases, Leases, NoLeases, Pace
 from cdp_assets.resources.metrics import CloudWatchMetrics, LogMetrics, Metrics
 from cdp_assets.resources.notifier import LogNotifier, Notifier, SNSNotifier
 from cdp_assets.resources.object_events import NoObjectEvents, ObjectEvents, SQSObjectEvents
@@ -38,7 +39,9 @@ def build_object_store(settings: Settings) -> ObjectStore:
         return LocalObjectStore(settings.lake_folder)
     url = urlsplit(settings.lake_url)
     if url.scheme == "s3" and url.netloc:
-        return S3ObjectStore(url.netloc, url.path, settings.region, settings.s3_endpoint_url)
+        return S3ObjectStore(
+            url.netloc, url.path, settings.region, settings.s3_endpoint_url, settings.kms_key
+        )
     raise SettingsError(
         f"CDP_LAKE_URL is {settings.lake_url!r}: it takes file:///folder or s3://bucket/prefix."
     )
@@ -90,6 +93,15 @@ def build_profile_store(settings: Settings) -> ProfileStore:
     return SQLiteProfileStore(settings.profile_store_path)
 
 
+def build_leases(settings: Settings) -> Leases:
+    """Who may write a table: nothing to ask on one machine, items beside the ledger on AWS."""
+    if settings.profile == "aws":
+        client = dynamodb_client(settings.region)
+        pace = Pace(patience=settings.lease_patience)
+        return DynamoDBLeases(client, settings.ledger_table, settings.tenant, pace)
+    return NoLeases()
+
+
 def build_secrets(settings: Settings) -> Secrets:
     """The tenant's secrets: a file of the home, or Secrets Manager."""
     if settings.profile == "aws":
@@ -111,7 +123,7 @@ def build_athena(settings: Settings) -> AthenaWarehouse:
     if settings.profile != "aws":
         raise SettingsError("The local profile has no Athena tables: set CDP_PROFILE=aws.")
     return AthenaWarehouse(
-        AthenaSettings(settings.tenant, settings.region, settings.work_group),
+        AthenaSettings(settings.tenant, settings.region, settings.work_group, settings.kms_key),
         build_object_store(settings),
     )
 

@@ -29,10 +29,11 @@ Key = tuple[str, str]
 ONLY: Final = "-"
 # Past this time (seconds since 1970) DynamoDB removes an item by itself.
 EXPIRES: Final = "expires_at"
+# What DynamoDB takes in one transaction, at most.
+TRANSACTION_ITEMS: Final = 100
 
 _GET_ITEMS: Final = 100
 _WRITE_ITEMS: Final = 25
-_TRANSACTION_ITEMS: Final = 100
 # DynamoDB takes 4 MB in one transaction; the rest is for names and the encoding.
 _TRANSACTION_BYTES: Final = 3_000_000
 _ROUNDS: Final = 12
@@ -336,7 +337,7 @@ def _groups(writes: Sequence[Write]) -> Iterator[list[Write]]:
     size = 0
     for write in writes:
         more = item_bytes(write.item)
-        if group and (len(group) == _TRANSACTION_ITEMS or size + more > _TRANSACTION_BYTES):
+        if group and (len(group) == TRANSACTION_ITEMS or size + more > _TRANSACTION_BYTES):
             yield group
             group, size = [], 0
         group.append(write)

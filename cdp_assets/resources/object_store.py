@@ -55,7 +55,8 @@ class ObjectInfo:
 
     Attributes:
         key: its path below the root, with `/` between parts.
-        version: another content gives another version (S3: ETag; local: size and mtime in ns).
+        version: another content gives another version (S3: ETag; local: size and mtime in ns). The
+            same content written again may, too: under SSE-KMS each writing has an ETag of its own.
         size: in bytes, as stored.
         modified_at: UTC; clocks differ, so it orders nothing.
     """
@@ -272,13 +273,25 @@ class S3ObjectStore:
         prefix: the root inside the bucket, or empty.
         region: of the bucket.
         endpoint_url: of another S3 than AWS.
+        kms_key: id, ARN or alias of the key that every object is encrypted with; without one the
+            bucket's default holds.
     """
 
-    def __init__(self, bucket: str, prefix: str, region: str, endpoint_url: str | None) -> None:
+    def __init__(
+        self,
+        bucket: str,
+        prefix: str,
+        region: str,
+        endpoint_url: str | None,
+        kms_key: str | None = None,
+    ) -> None:
         self._bucket = bucket
         self._root = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self._region = region
         self._endpoint_url = endpoint_url
+        self._encryption: dict[str, Any] = (
+            {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key} if kms_key else {}
+        )
         self._client = boto3.client(
             "s3",
             region_name=region,
@@ -320,7 +333,7 @@ class S3ObjectStore:
         with tempfile.TemporaryFile() as scratch:
             yield scratch
             scratch.seek(0)
-            self._client.upload_fileobj(scratch, self._bucket, path)
+            self._client.upload_fileobj(scratch, self._bucket, path, self._encryption)
 
     def read(self, key: str) -> bytes:
         """One small object, whole; raises ObjectMissingError."""
@@ -329,7 +342,9 @@ class S3ObjectStore:
 
     def write(self, key: str, content: bytes) -> None:
         """Make `key` hold exactly `content`."""
-        self._client.put_object(Bucket=self._bucket, Key=self._path(key), Body=content)
+        self._client.put_object(
+            Bucket=self._bucket, Key=self._path(key), Body=content, **self._encryption
+        )
 
     def delete(self, key: str) -> None:
         """Remove one object; one that is not there is no error."""

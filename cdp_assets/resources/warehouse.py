@@ -24,6 +24,10 @@ from cdp_assets.naming import LAYERS, SOURCES
 # Layer and name.
 TableAddress = tuple[str, str]
 
+# What several statements of one `execute` share, whichever tables they write: whoever runs some
+# holds its lease beside those of the tables. It is where Athena writes down how to undo them.
+TRANSACTIONS: Final[TableAddress] = ("warehouse", "transactions")
+
 # Functions of Trino that SQL for both engines uses and DuckDB calls otherwise.
 _TRINO_WORDS: Final = (
     "to_utf8(text) as encode(text)",

@@ -12,13 +12,14 @@ from cdp_assets.automation import DAILY_FRESHNESS
 from cdp_assets.naming import SOURCES, WAREHOUSE_POOL, asset_key, raw_name
 from cdp_assets.partitions import LANDING_DAYS, SINGLE_RUN, landing_days
 from cdp_assets.plots import bar_chart
+from cdp_assets.resources.leases import Leases
 from cdp_assets.resources.object_ledger import ObjectLedger
 from cdp_assets.resources.object_store import ObjectStore
 from cdp_assets.resources.warehouse import Warehouse
 from cdp_assets.settings import Settings
 from cdp_assets.sources.contracts import Contract
 from cdp_assets.sources.extract import ExtractReport, extract_days
-from cdp_assets.sources.tables import refresh_source_tables
+from cdp_assets.sources.tables import refresh_source_tables, source_tables
 
 
 def build_source_assets(
@@ -52,10 +53,13 @@ def _extract_asset(
         store: dg.ResourceParam[ObjectStore],
         ledger: dg.ResourceParam[ObjectLedger],
         warehouse: dg.ResourceParam[Warehouse],
+        leases: dg.ResourceParam[Leases],
     ) -> dg.MaterializeResult:
         days = landing_days(context)
-        report = extract_days(contract, days, store=store, ledger=ledger, settings=settings)
-        refresh_source_tables(contracts, warehouse, ledger, store)
+        with leases.hold([(SOURCES, name)]):
+            report = extract_days(contract, days, store=store, ledger=ledger, settings=settings)
+        with leases.hold(source_tables(contracts)):
+            refresh_source_tables(contracts, warehouse, ledger, store)
         for problem in report.problems:
             context.log.warning(problem)
         for day in days:

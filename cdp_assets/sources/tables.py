@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from cdp_assets.naming import SOURCES, raw_name
 from cdp_assets.resources.object_ledger import ObjectLedger
 from cdp_assets.resources.object_store import ObjectMissingError, ObjectStore
-from cdp_assets.resources.warehouse import RawTable, Warehouse
+from cdp_assets.resources.warehouse import TRANSACTIONS, RawTable, TableAddress, Warehouse
 from cdp_assets.sources.contracts import IDENTIFIER, Contract
 
 LANDING: Final = "landing"
@@ -183,6 +183,12 @@ class ParquetFile:
 def is_empty_file(key: str) -> bool:
     """Tell whether a raw file is one that `ensure_empty_file` put there."""
     return f"/dt={_EMPTY_DAY}/" in key
+
+
+def source_tables(contracts: Iterable[Contract]) -> list[TableAddress]:
+    """What `refresh_source_tables` writes."""
+    names = [raw_name(contract.source, contract.entity) for contract in contracts]
+    return [*((SOURCES, name) for name in (*names, LEDGER_TABLE)), TRANSACTIONS]
 
 
 def refresh_source_tables(

@@ -58,6 +58,7 @@ class Execution:
     workgroup: str
     output: str
     catalog: str
+    encryption: Mapping[str, str] | None = None
     submitted: float = field(default_factory=time.time)
     state: str = "QUEUED"
     reason: str | None = None
@@ -191,7 +192,11 @@ class AthenaService:
                 self._tokens[token] = (query_id, sql)
             request = Request(sql, (context.get("Database") or "default").lower(), query_id)
             execution = Execution(
-                request, workgroup, output, context.get("Catalog") or "AwsDataCatalog"
+                request,
+                workgroup,
+                output,
+                context.get("Catalog") or "AwsDataCatalog",
+                (body.get("ResultConfiguration") or {}).get("EncryptionConfiguration"),
             )
             self._executions[query_id] = execution
         self._pool.submit(self._run, execution)
@@ -458,6 +463,8 @@ def _described(execution: Execution) -> dict[str, Any]:
             "EffectiveEngineVersion": "Athena engine version 3",
         },
     }
+    if execution.encryption:
+        described["ResultConfiguration"]["EncryptionConfiguration"] = execution.encryption
     if outcome is not None:
         described["StatementType"] = outcome.statement_type
         described["SubstatementType"] = outcome.substatement

@@ -32,7 +32,7 @@ SCORED = (
 )
 ONLY_MODELS = ("--exclude-resource-type", "unit_test", "test")
 
-pytestmark = [pytest.mark.athena, pytest.mark.slow]
+pytestmark = [pytest.mark.athena, pytest.mark.parity, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from datetime import date, datetime
 
+import boto3
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -100,6 +102,18 @@ def test_of_several_statements_all_take_effect_or_none(warehouse):
     assert rows_of(warehouse) == [("a", "c_1")]
 
 
+def test_a_table_is_replaced_whole_or_not_at_all(warehouse):
+    replace_map = "create or replace table identity.customer_map as select * from given"
+    for customer in ("c_1", "c_2"):
+        given = pa.table({"record_id": ["a"], "customer_id": [customer]})
+        warehouse.execute(replace_map, inputs={"given": given})
+        assert rows_of(warehouse) == [("a", customer)]
+    wrong = pa.table({"record_id": ["a"], "customer_id": ["c_3"], "more": ["columns"]})
+    with pytest.raises(AthenaError):
+        warehouse.execute(replace_map, inputs={"given": wrong})
+    assert rows_of(warehouse) == [("a", "c_2")]
+
+
 def test_what_a_killed_process_left_is_undone_by_the_next(warehouse, settings):
     warehouse.execute(MAKE, "insert into identity.customer_map values ('a', 'c_1')")
     killed = build_athena(settings)
@@ -161,6 +175,19 @@ def test_raw_files_are_a_table_by_landing_day(warehouse, store):
         {"contact_id": "a", "dt": date(2026, 8, 1)},
         {"contact_id": "b", "dt": date(2026, 8, 2)},
     ]
+
+
+@pytest.mark.parametrize("key", ["alias/acme", None])
+def test_a_statement_asks_for_the_key_that_is_set(athena, settings, key):
+    warehouse = build_athena(replace(settings, kms_key=key))
+    for sql in ("select 1 as one", "create table if not exists identity.t (n bigint)"):
+        warehouse.execute(sql)
+    client = boto3.client("athena", region_name=REGION)
+    ids = client.list_query_executions()["QueryExecutionIds"][:2]
+    told = client.batch_get_query_execution(QueryExecutionIds=ids)["QueryExecutions"]
+    asked = [one.get("ResultConfiguration", {}).get("EncryptionConfiguration") for one in told]
+    wanted = {"EncryptionOption": "SSE_KMS", "KmsKey": key} if key else None
+    assert asked == [wanted, wanted]
 
 
 def test_a_failure_tells_its_kind_and_no_value(warehouse):

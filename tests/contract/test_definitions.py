@@ -115,6 +115,17 @@ def test_every_asset_can_be_backfilled_in_one_run(graph, keys):
     assert refused == []
 
 
+def test_every_asset_that_writes_the_warehouse_holds_leases(definitions):
+    unleased = {
+        key.to_user_string()
+        for assets in definitions.assets or []
+        if "leases" not in assets.required_resource_keys
+        for key in assets.keys
+    }
+    # One writes the profile store, the other a file of the lake.
+    assert unleased == {"activation/profile_store", f"{IDENTITY}/{TRAINED_MODEL}"}
+
+
 def test_sources_are_partitioned_by_landing_day_and_nothing_else_is(graph, keys):
     partitioned = {key for key in keys if graph.get(key).partitions_def is not None}
     assert partitioned == {key for key in keys if key.path[0] == SOURCES}

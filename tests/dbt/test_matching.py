@@ -282,6 +282,30 @@ def test_another_model_another_seed_and_a_rebuild_that_did_not_end_make_a_rebuil
     assert is_rebuild(plain)
 
 
+@pytest.mark.parametrize(
+    ("known", "new", "rebuilds"),
+    [(3, 200_001, True), (3, 1_000, False), (300_000, 200_001, False)],
+    ids=["most is new", "most is new and it is little", "less than half is new"],
+)
+def test_a_large_delivery_in_which_most_is_new_makes_a_rebuild(plain, known, new, rebuilds):
+    plain.lake.deliver("crm__contacts", [contact(1, first_name="Ann", last_name="Lee")])
+    identify(plain)
+    applied = plain.query(
+        "select load_id from identity.applied_loads where entity = 'crm__contacts'"
+    )[0][0]
+    for load_id, count in ((applied, known - 1), (applied + 1, new)):
+        plain.query(
+            f"""
+            insert into cleansed.clean_crm__contacts
+            select contacts.* replace ({load_id} as _load_id, record_id || '-' || n as record_id)
+            from (select * from cleansed.clean_crm__contacts limit 1) as contacts
+            cross join range({count}) as numbers (n)
+            """
+        )
+    plain.dbt("run", "--select", "source_changes")
+    assert is_rebuild(plain) == rebuilds
+
+
 @pytest.mark.parametrize("origin", ["shipped", "to be trained"])
 def test_compiled_scores_are_those_of_splink(prepared, platform, origin):
     shipped = load_default()

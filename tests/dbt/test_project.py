@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -10,8 +11,11 @@ from typing import Any
 
 import pytest
 import sqlglot
+import yaml
+from dbt.config.renderer import ProfileRenderer
 from dbt.contracts.graph.manifest import Manifest
 from dbt.contracts.graph.nodes import ModelNode
+from dbt_common.context import set_invocation_context
 from sqlglot import exp
 
 from cdp_assets.identity.match_model import load_default
@@ -66,6 +70,18 @@ def test_what_engines_spell_differently_stands_in_macros_engine_alone(path: Path
 @pytest.mark.parametrize("path", SEEDS, ids=lambda path: path.stem)
 def test_a_seed_holds_nothing_that_athenas_csv_reader_would_drop(path: Path) -> None:
     assert "\\" not in path.read_text()
+
+
+@pytest.mark.parametrize("key", ["alias/acme", ""])
+def test_seeds_are_uploaded_with_the_key_that_is_set(
+    key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CDP_KMS_KEY", key)
+    set_invocation_context(dict(os.environ))
+    profile = yaml.safe_load((DBT_PROJECT_DIR / "profiles.yml").read_text())["cdp"]
+    target = ProfileRenderer({}).render_data(profile["outputs"]["aws"])
+    wanted = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key} if key else {}
+    assert target["seed_s3_upload_args"] == wanted
 
 
 def test_sources_are_read_in_cleansed_and_else_only_what_python_hands_over(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -55,6 +56,12 @@ class Home:
     def cdp(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         return self.command(str(BIN / "cdp"), *arguments, check=check)
 
+    def copy(self, path: Path) -> Home:
+        """The same home elsewhere, to change it."""
+        # What SQLite keeps beside an open file comes and goes while other tests read.
+        shutil.copytree(self.path, path, ignore=shutil.ignore_patterns("*-wal", "*-shm"))
+        return Home(path)
+
     def hashes(self) -> dict[str, str]:
         lines = self.cdp("hash", "--tables").stdout.splitlines()
         return {name: value for value, name in (line.split(maxsplit=1) for line in lines)}
@@ -79,8 +86,15 @@ def new_home(path: Path, sample: Path, *, landed: bool = True) -> Home:
 
 
 @pytest.fixture(scope="session")
-def loaded(tmp_path_factory: pytest.TempPathFactory, sample: Path) -> Home:
+def loaded(tmp_path_factory: pytest.TempPathFactory, sample: Path, worker_id: str) -> Home:
     """The company after one full run. Tests read it and leave it as it is."""
-    home = new_home(tmp_path_factory.mktemp("loaded") / "home", sample)
-    home.cdp("run")
-    return home
+    base = tmp_path_factory.getbasetemp()
+    # Workers' folders lie side by side: the first to come runs it, and the others wait.
+    path = (base if worker_id == "master" else base.parent) / "loaded"
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = path.with_suffix(".done")
+        if not done.exists():
+            new_home(path, sample).cdp("run")
+            done.touch()
+    return Home(path)

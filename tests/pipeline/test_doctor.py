@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-
-from tests.pipeline.conftest import Home
-
 
 def test_a_sound_home_is_told_to_be_sound(loaded):
     assert "sound and agree" in loaded.cdp("doctor").stdout
 
 
 def test_a_damaged_ledger_is_named_and_rebuilt_from_landing_to_the_same_hash(loaded, tmp_path):
-    home = Home(tmp_path / "home")
-    shutil.copytree(loaded.path, home.path, copy_function=shutil.copy2)
+    home = loaded.copy(tmp_path / "home")
     (home.path / "ledger.sqlite").write_bytes(b"not a database, but long enough to be read as one")
 
     refused = home.cdp("run", check=False)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import shutil
 from pathlib import Path
 
 import duckdb
@@ -88,8 +87,7 @@ def test_a_preview_of_a_stricter_model_splits_customers_and_leaves_the_home_as_i
 def test_a_trained_model_is_kept_and_used_by_nobody_until_it_is_chosen(
     loaded: Home, tmp_path: Path
 ):
-    shutil.copytree(loaded.path, tmp_path / "home")
-    home = Home(tmp_path / "home")
+    home = loaded.copy(tmp_path / "home")
     text = home.cdp("identity", "train").stdout
     version = re.findall(r"^Model (\S+) is kept in the lake", text, re.MULTILINE)[0]
     assert (home.path / "lake" / "models" / "identity" / f"{version}.json").is_file()
@@ -99,8 +97,7 @@ def test_a_trained_model_is_kept_and_used_by_nobody_until_it_is_chosen(
 
 @pytest.mark.slow
 def test_answers_to_the_review_queue_take_effect_with_the_next_run(loaded: Home, tmp_path: Path):
-    shutil.copytree(loaded.path, tmp_path / "home")
-    home = Home(tmp_path / "home")
+    home = loaded.copy(tmp_path / "home")
     a, b, c, d = (record for pair in _likely_strangers(home) for record in pair)
     home.cdp("review", "answer", a, b, "yes", "--by", "kim")
     home.cdp("review", "answer", c, d, "no", "--by", "kim")

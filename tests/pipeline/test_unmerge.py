@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import Any
 
 import duckdb
@@ -25,8 +24,7 @@ _PROFILE_TABLES = (
 @pytest.mark.slow
 def test_unmerge_cascades(loaded, tmp_path):
     """Profile, traits, consents, events, history and redirects follow, there and back."""
-    home = Home(tmp_path / "home")
-    shutil.copytree(loaded.path, home.path)
+    home = loaded.copy(tmp_path / "home")
     customer, contact, party = _a_contact_with_receipts(home)
     before = {table: _rows(home, table) for table in _PROFILE_TABLES}
 

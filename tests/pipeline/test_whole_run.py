@@ -48,11 +48,12 @@ def test_every_published_profile_value_names_the_record_it_came_from(loaded):
     assert orphans == [(0,)]
 
 
-def test_a_second_run_finds_nothing_new_and_changes_nothing(loaded):
-    before = loaded.published.stat().st_mtime_ns
-    text = loaded.cdp("run").stdout
+def test_a_second_run_finds_nothing_new_and_changes_nothing(loaded, tmp_path):
+    home = loaded.copy(tmp_path / "home")
+    before = home.published.stat().st_mtime_ns
+    text = home.cdp("run").stdout
     assert "Nothing new in landing" in text
-    assert loaded.published.stat().st_mtime_ns == before
+    assert home.published.stat().st_mtime_ns == before
 
 
 @pytest.mark.slow

@@ -26,9 +26,14 @@ def s3_endpoint() -> Iterator[str]:
 @pytest.fixture
 def s3_store(s3_endpoint: str) -> S3ObjectStore:
     """A prefix in a bucket of its own."""
+    return S3ObjectStore(new_bucket(s3_endpoint), "tenant/lake", REGION, s3_endpoint)
+
+
+def new_bucket(endpoint: str) -> str:
+    """Make a bucket of its own."""
     bucket = f"lake-{uuid.uuid4().hex}"
-    client = boto3.client("s3", endpoint_url=s3_endpoint, region_name=REGION)
+    client = boto3.client("s3", endpoint_url=endpoint, region_name=REGION)
     client.create_bucket(
         Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
     )
-    return S3ObjectStore(bucket, "tenant/lake", REGION, s3_endpoint)
+    return bucket

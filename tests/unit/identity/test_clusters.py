@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.unit.identity.world import Link, World
+from tests.unit.identity.world import Link, Record, World
 
 
 def test_a_household_that_shares_a_phone_stays_several_people():
@@ -64,6 +64,17 @@ def test_a_merge_names_the_record_and_the_rule_that_caused_it():
     world.links = {Link("A", "B", rule="same_phone")}
     row = world.resolve().changes.to_pylist()[0]
     assert (row["event"], row["record_id"], row["rule"]) == ("merge", "A", "same_phone")
+
+
+def test_a_customer_that_ends_without_a_link_is_not_told_that_of_a_newcomer():
+    world = World().observe(*"AB")
+    del world.records["B"]
+    # Older than A, which gets its id.
+    world.records["C"] = Record(seen=-1)
+    world.links = {Link("A", "C", rule="same_phone")}
+    rows = {row["event"]: row for row in world.resolve().changes.to_pylist()}
+    assert (rows["rename"]["record_id"], rows["rename"]["rule"]) == ("C", "same_phone")
+    assert (rows["retire"]["record_id"], rows["retire"]["rule"]) == (None, None)
 
 
 def test_a_record_that_fits_one_and_contradicts_the_rest_stays_out():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from cdp_assets.resources.athena_warehouse import AthenaWarehouse
 from cdp_assets.resources.build import (
     build_duckdb,
+    build_leases,
     build_ledger,
     build_metrics,
     build_notifier,
@@ -20,10 +22,11 @@ from cdp_assets.resources.build import (
     build_warehouse,
 )
 from cdp_assets.resources.dynamodb import create_table, dynamodb_client
+from cdp_assets.resources.leases import NoLeases, TableBusyError
 from cdp_assets.resources.metrics import Measure
 from cdp_assets.resources.object_store import LocalObjectStore, S3ObjectStore
 from cdp_assets.settings import SettingsError, load_settings
-from tests.unit.s3 import s3_endpoint
+from tests.unit.s3 import REGION, new_bucket, s3_endpoint
 
 __all__ = ["s3_endpoint"]
 
@@ -36,6 +39,17 @@ def test_a_folder_or_a_bucket_stands_behind_the_lake(tmp_path: Path) -> None:
     s3 = build_object_store(load_settings({"CDP_LAKE_URL": "s3://bucket/some/prefix"}))
     assert isinstance(s3, S3ObjectStore)
     assert s3.url("a") == "s3://bucket/some/prefix/a"
+
+
+def test_the_key_that_is_set_is_that_of_the_lake(
+    s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_endpoint)
+    bucket = new_bucket(s3_endpoint)
+    environ = {"CDP_LAKE_URL": f"s3://{bucket}/lake", "AWS_ENDPOINT_URL": s3_endpoint}
+    build_object_store(load_settings({**environ, "CDP_KMS_KEY": "alias/acme"})).write("a", b"1")
+    head = _boto3("s3", REGION).head_object(Bucket=bucket, Key="lake/a")
+    assert (head["ServerSideEncryption"], head["SSEKMSKeyId"]) == ("aws:kms", "alias/acme")
 
 
 @pytest.mark.parametrize("url", ["/plain/path", "file://host/path", "gs://bucket", "s3://", ""])
@@ -64,6 +78,10 @@ def test_the_stores_of_aws_are_the_tenants_own(
     secret.create_secret(Name="cdp/acme/hmac-key", SecretBinary=b"a" * 32)
     assert build_ledger(settings).begin("a", "v1").load_id == 1
     assert build_profile_store(settings).begin_sync() == 1
+    impatient = build_leases(replace(settings, lease_patience=0))
+    table = [("identity", "customer_map")]
+    with build_leases(settings).hold(table), pytest.raises(TableBusyError):
+        impatient.hold(table).__enter__()
     assert build_secrets(settings).hmac_key() == b"a" * 32
     build_metrics(settings).put([Measure("RunsFailed", 1)])
     named = {"CDP_LEDGER_TABLE": "l", "CDP_PROFILE_TABLE": "p", "CDP_SECRET_NAME": "s"}
@@ -96,6 +114,7 @@ def test_building_touches_nothing(tmp_path: Path) -> None:
     build_secrets(settings)
     build_notifier(settings)
     build_metrics(settings)
+    assert isinstance(build_leases(settings), NoLeases)
     assert not (tmp_path / "home").exists()
 
 

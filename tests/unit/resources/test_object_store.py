@@ -6,6 +6,7 @@ import os
 import time
 from pathlib import Path
 
+import boto3
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,7 +21,7 @@ from cdp_assets.resources.object_store import (
     S3ObjectStore,
     seekable,
 )
-from tests.unit.s3 import s3_endpoint, s3_store
+from tests.unit.s3 import REGION, new_bucket, s3_endpoint, s3_store
 
 __all__ = ["s3_endpoint", "s3_store"]
 
@@ -130,6 +131,34 @@ def test_duckdb_reads_a_glob_of_addresses(store: ObjectStore) -> None:
         store.register(connection)
         sql = f"select count(*), count(distinct dt) from read_parquet('{store.url('raw/t/*/*')}')"
         assert connection.sql(sql).fetchall() == [(4, 2)]
+
+
+KEY = "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+
+
+@pytest.mark.parametrize("key", [KEY, None])
+def test_every_object_has_the_key_that_is_set_and_else_the_buckets_default(
+    s3_endpoint: str, key: str | None
+) -> None:
+    bucket, default = new_bucket(s3_endpoint), "alias/of-the-bucket"
+    client = boto3.client("s3", endpoint_url=s3_endpoint, region_name=REGION)
+    rule = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": default}
+    client.put_bucket_encryption(
+        Bucket=bucket,
+        ServerSideEncryptionConfiguration={"Rules": [{"ApplyServerSideEncryptionByDefault": rule}]},  # pyright: ignore[reportArgumentType]
+    )
+    store = S3ObjectStore(bucket, "lake", REGION, s3_endpoint, key)
+    store.write("put", b"1")
+    in_parts = os.urandom(17 << 20)
+    for name, content in (("small", b"1"), ("in parts", in_parts)):
+        with store.open_writer(name) as handle:
+            handle.write(content)
+    for name in ("put", "small", "in parts"):
+        head = client.head_object(Bucket=bucket, Key=f"lake/{name}")
+        found = head.get("ServerSideEncryption"), head.get("SSEKMSKeyId")
+        assert found == ("aws:kms", key or default), name
+        assert ("-" in head["ETag"]) == (name == "in parts")
+    assert store.read("in parts") == in_parts
 
 
 def write_half(store: ObjectStore, key: str) -> None:
