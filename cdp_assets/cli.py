@@ -154,11 +154,9 @@ def hash_(
     tables: Annotated[bool, typer.Option(help="Also print one line per table.")] = False,
 ) -> None:
     """Print one hash of the published tables: equal content, ids included, has an equal hash."""
-    from cdp_assets.fingerprint import overall_hash, table_hashes
-    from cdp_assets.resources.build import build_duckdb
+    from cdp_assets.fingerprint import overall_hash, published_hashes
 
-    with build_duckdb(_settings()).read_published() as connection:
-        hashes = table_hashes(connection)
+    hashes = published_hashes(_settings())
     if tables:
         for name, value in sorted(hashes.items()):
             typer.echo(f"{value}  {name}")

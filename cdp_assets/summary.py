@@ -10,34 +10,36 @@ import json
 import sys
 from collections.abc import Iterable
 
-import duckdb
-
-from cdp_assets.checks.conservation import Conservation, conservation_sql
+from cdp_assets.checks.conservation import conservation
 from cdp_assets.identity.evaluate import evaluate_sample
 from cdp_assets.naming import CHANNELS
-from cdp_assets.resources.build import build_duckdb
+from cdp_assets.resources.build import build_warehouse
+from cdp_assets.resources.warehouse import Reader
 from cdp_assets.settings import Settings
 from cdp_assets.sources.contracts import load_contracts
 
 
 def print_summary(settings: Settings) -> None:
     """Print where every record went, who was found, how well, and one profile explained."""
-    with build_duckdb(settings).read_published() as connection:
-        lines = [
-            *_sources(connection),
-            *_profiles(connection),
-            *_quality(connection, settings),
-            *_one_profile(connection),
-        ]
+    lines = summary_lines(settings)
     lines += ["", "Open the UI with `make dev` (lineage, runs, checks): http://127.0.0.1:3000"]
     sys.stdout.write("\n".join(lines) + "\n")
 
 
-def _sources(connection: duckdb.DuckDBPyConnection) -> Iterable[str]:
-    cursor = connection.execute(conservation_sql(list(load_contracts())))
-    names = [column[0] for column in cursor.description or []]
-    rows = [Conservation(**dict(zip(names, row, strict=True))) for row in cursor.fetchall()]
-    rows.sort(key=lambda row: (CHANNELS.index(row.source), row.entity))
+def summary_lines(settings: Settings) -> list[str]:
+    """The summary of what is published."""
+    with build_warehouse(settings).published() as reader:
+        return [
+            *_sources(reader),
+            *_profiles(reader),
+            *_quality(reader, settings),
+            *_one_profile(reader),
+        ]
+
+
+def _sources(reader: Reader) -> Iterable[str]:
+    counted = conservation(reader, list(load_contracts())).values()
+    rows = sorted(counted, key=lambda row: (CHANNELS.index(row.source), row.entity))
     yield ""
     yield "Records: in = loaded + duplicate + suppressed + quarantined"
     yield _columns("source", "in", "loaded", "duplicate", "suppressed", "quarantined", "")
@@ -54,32 +56,33 @@ def _sources(connection: duckdb.DuckDBPyConnection) -> Iterable[str]:
         )
 
 
-def _profiles(connection: duckdb.DuckDBPyConnection) -> Iterable[str]:
-    counts = dict(
-        connection.execute(
-            "select profile_type, count(*) from profile.customer_profiles group by all"
-        ).fetchall()
-    )
-    suppressed, refused = connection.execute(
-        "select (select count(*) from identity.suppressed_identifiers),"
-        " (select count(*) from identity.refused_edges)"
-    ).fetchone() or (0, 0)
+def _profiles(reader: Reader) -> Iterable[str]:
+    [counts] = reader.query(
+        """
+        select
+            (select count(*) from profile.customer_profiles where profile_type = 'known') as known,
+            (
+                select count(*) from profile.customer_profiles where profile_type = 'anonymous'
+            ) as anonymous,
+            (select count(*) from identity.suppressed_identifiers) as suppressed,
+            (select count(*) from identity.refused_edges) as refused
+        """
+    ).to_pylist()
     yield ""
     yield (
-        f"Profiles: {counts.get('known', 0):,} known customers, "
-        f"{counts.get('anonymous', 0):,} anonymous visitors"
+        f"Profiles: {counts['known']:,} known customers, {counts['anonymous']:,} anonymous visitors"
     )
     yield (
-        f"  {suppressed:,} identifier values suppressed (junk, shared too widely), "
-        f"{refused:,} links refused; each is a row with its reason"
+        f"  {counts['suppressed']:,} identifier values suppressed (junk, shared too widely), "
+        f"{counts['refused']:,} links refused; each is a row with its reason"
     )
 
 
-def _quality(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Iterable[str]:
+def _quality(reader: Reader, settings: Settings) -> Iterable[str]:
     truth = settings.sample_dir / "truth.parquet"
     if not truth.exists():
         return
-    found = evaluate_sample(connection, truth)
+    found = evaluate_sample(reader, truth)
     yield ""
     yield (
         f"Identity against the ground truth: precision {found.precision:.4f}, "
@@ -88,32 +91,34 @@ def _quality(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Itera
     )
 
 
-def _one_profile(connection: duckdb.DuckDBPyConnection) -> Iterable[str]:
+def _one_profile(reader: Reader) -> Iterable[str]:
     # The best connected customer, chosen by a stable rule.
-    chosen = connection.execute(
+    values = reader.query(
         """
-        select customer_id from profile.customer_profiles
-        where profile_type = 'known'
-        order by source_count desc, record_count desc, customer_id
-        limit 1
+        with chosen as (
+            select customer_id from profile.customer_profiles
+            where profile_type = 'known'
+            order by source_count desc, record_count desc, customer_id
+            limit 1
+        )
+        select
+            chosen.customer_id, attributes.attribute, attributes.value, attributes.source,
+            attributes.record_id, attributes.observed_at, attributes.rule
+        from chosen
+        inner join profile.customer_attributes as attributes
+            on chosen.customer_id = attributes.customer_id
+        order by attributes.attribute
         """
-    ).fetchone()
-    if chosen is None:
+    ).to_pylist()
+    if not values:
         return
-    values = connection.execute(
-        """
-        select attribute, value, source, record_id, observed_at, rule
-        from profile.customer_attributes where customer_id = ? order by attribute
-        """,
-        chosen,
-    ).fetchall()
     yield ""
-    yield f"One profile explained: {chosen[0]}"
-    for attribute, value, source, record_id, observed_at, rule in values:
-        shown = _readable(attribute, value)
+    yield f"One profile explained: {values[0]['customer_id']}"
+    for row in values:
+        shown = _readable(row["attribute"], row["value"])
         yield (
-            f"  {attribute:<12} {shown:<40} from {source:<15} {rule:<16} "
-            f"{observed_at:%Y-%m-%d}  {record_id}"
+            f"  {row['attribute']:<12} {shown:<40} from {row['source']:<15} {row['rule']:<16} "
+            f"{row['observed_at']:%Y-%m-%d}  {row['record_id']}"
         )
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from typing import Final
 
+import pyarrow as pa
+
 from cdp_assets.activation.aliases import alias
 from cdp_assets.errors import PlatformError
 from cdp_assets.identity.references import email_key
@@ -59,10 +61,12 @@ def _find(settings: Settings, kind: str, value: str) -> StoredProfile | None:
 
 def _owner(settings: Settings, record_id: str) -> str | None:
     """Whose a record is: records are no keys of the store, so the warehouse is asked."""
-    text = record_id.replace("'", "''")
-    rows = build_warehouse(settings).query_published(
-        f"select customer_id from identity.customer_map where record_id = '{text}'"
-    )
+    with build_warehouse(settings).published() as reader:
+        rows = reader.query(
+            "select customer_id from identity.customer_map"
+            " where record_id in (select record_id from wanted)",
+            {"wanted": pa.table({"record_id": [record_id]})},
+        )
     return rows["customer_id"][0].as_py() if len(rows) else None
 
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from cdp_assets.activation.aliases import alias
 from cdp_assets.resources.profile_store import Entry
-from cdp_assets.resources.warehouse import Warehouse
+from cdp_assets.resources.warehouse import Reader, text_constant
 
 PROFILE_COLUMNS: Final = tuple(
     """
@@ -113,21 +113,19 @@ def some_sql(count: int) -> str:
     return f"with {_SERVED} select customer_id from served order by customer_id limit {count}"
 
 
-def profile_entries(
-    warehouse: Warehouse, hashes: dict[str, str], which: str, key: bytes
-) -> list[Entry]:
+def profile_entries(reader: Reader, hashes: dict[str, str], which: str, key: bytes) -> list[Entry]:
     """The entries of some customers as they are published.
 
     Args:
-        warehouse: whose published version is read.
+        reader: of the published version.
         hashes: customer id -> content hash, of the customers that are wanted.
         which: condition on `customer_id` that gives at least those.
         key: of the aliases.
     """
-    profiles = _rows(warehouse, "profile.customer_profiles", PROFILE_COLUMNS, which)
-    traits = _rows(warehouse, "profile.customer_traits", TRAIT_COLUMNS, which)
+    profiles = _rows(reader, "profile.customer_profiles", PROFILE_COLUMNS, which)
+    traits = _rows(reader, "profile.customer_traits", TRAIT_COLUMNS, which)
     identifiers: dict[str, list[dict[str, Any]]] = {}
-    for row in warehouse.query_published(_identifiers_sql(which)).to_pylist():
+    for row in reader.query(_identifiers_sql(which)).to_pylist():
         identifiers.setdefault(row.pop("customer_id"), []).append(row)
     return [
         _entry(customer_id, content_hash, profiles, traits, identifiers.get(customer_id, []), key)
@@ -138,12 +136,12 @@ def profile_entries(
 
 def ids_in(customer_ids: Iterable[str]) -> str:
     """The condition that `customer_id` is one of these."""
-    return f"customer_id in ({', '.join(map(_text, customer_ids))})"
+    return f"customer_id in ({', '.join(map(text_constant, customer_ids))})"
 
 
 def ids_between(first: str, last: str) -> str:
     """The condition that `customer_id` is not less than the first and not more than the last."""
-    return f"customer_id >= {_text(first)} and customer_id <= {_text(last)}"
+    return f"customer_id >= {text_constant(first)} and customer_id <= {text_constant(last)}"
 
 
 def _entry(
@@ -177,13 +175,13 @@ def _entry(
 
 
 def _rows(
-    warehouse: Warehouse, table: str, columns: Sequence[str], which: str
+    reader: Reader, table: str, columns: Sequence[str], which: str
 ) -> dict[str, dict[str, Any]]:
     """Rows by customer id. A value that the golden record lacks is absent: it was decided there."""
     sql = f"select customer_id, {', '.join(columns)} from {table} where {which}"
     return {
         row.pop("customer_id"): {name: value for name, value in row.items() if value is not None}
-        for row in warehouse.query_published(sql).to_pylist()
+        for row in reader.query(sql).to_pylist()
     }
 
 
@@ -205,10 +203,6 @@ def _cell(column: str) -> str:
 def _joined(cells: Sequence[str]) -> str:
     """The cells as one text, apart by a character that no value holds."""
     return " || chr(31) || ".join(cells)
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
 
 
 def _plain(value: object) -> str:

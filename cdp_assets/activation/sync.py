@@ -31,7 +31,7 @@ from cdp_assets.resources.profile_store import (
     Refused,
     Written,
 )
-from cdp_assets.resources.warehouse import Warehouse
+from cdp_assets.resources.warehouse import Reader, Warehouse
 
 _T = TypeVar("_T")
 
@@ -104,13 +104,14 @@ def sync_profiles(
     """
     # Before anything is read: what a newer sync read is never older.
     origin = Origin(store.begin_sync(), load_id, run_id)
-    published = warehouse.query_published(content_sql(key_version(key)))
-    changes = compare(published, store.held())
-    report = SyncReport(unchanged=changes.unchanged)
-    # Profiles first: an identifier that moves to another customer leads somewhere throughout.
-    for entries in _documents(warehouse, changes, key):
-        for some in _parts(entries, _WRITE_AT_ONCE):
-            report.count(store.write(origin, some))
+    with warehouse.published() as reader:
+        published = reader.query(content_sql(key_version(key)))
+        changes = compare(published, store.held())
+        report = SyncReport(unchanged=changes.unchanged)
+        # Profiles first: an identifier that moves to another customer leads somewhere throughout.
+        for entries in _documents(reader, changes, key):
+            for some in _parts(entries, _WRITE_AT_ONCE):
+                report.count(store.write(origin, some))
     for ids in _parts(list(changes.redirects), _WRITE_AT_ONCE):
         redirects = [_redirect(each, changes.redirects[each]) for each in ids]
         report.count(store.write(origin, redirects))
@@ -142,12 +143,14 @@ def compare(published: pa.Table, held: pa.Table) -> Changes:
 
 def expected_count(warehouse: Warehouse) -> int:
     """How many profiles the store should hold."""
-    return warehouse.query_published(count_sql())["n"][0].as_py()
+    with warehouse.published() as reader:
+        return reader.query(count_sql())["n"][0].as_py()
 
 
 def some_customers(warehouse: Warehouse, count: int) -> list[str]:
     """Customer ids that the store should find: as good as any, since ids are hashes."""
-    return warehouse.query_published(some_sql(count))["customer_id"].to_pylist()
+    with warehouse.published() as reader:
+        return reader.query(some_sql(count))["customer_id"].to_pylist()
 
 
 def _redirect(old: str, living: str) -> Entry:
@@ -161,14 +164,14 @@ def _hashes(rows: pa.Table, kind: str) -> dict[str, str]:
     )
 
 
-def _documents(warehouse: Warehouse, changes: Changes, key: bytes) -> Iterator[list[Entry]]:
+def _documents(reader: Reader, changes: Changes, key: bytes) -> Iterator[list[Entry]]:
     """The changed profiles, some at a time, from few statements."""
     # Where most changed, a range of ids reads little that is not wanted.
     by_range = 2 * len(changes.profiles) >= changes.spread
     for ids in _parts(list(changes.profiles), _AT_ONCE if by_range else _IDS_IN_A_STATEMENT):
         which = ids_between(ids[0], ids[-1]) if by_range else ids_in(ids)
         hashes = {customer_id: changes.profiles[customer_id] for customer_id in ids}
-        yield profile_entries(warehouse, hashes, which, key)
+        yield profile_entries(reader, hashes, which, key)
 
 
 def _parts(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:

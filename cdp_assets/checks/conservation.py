@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import dagster as dg
 
 from cdp_assets.naming import CLEANSED, SOURCES, WAREHOUSE_POOL, asset_key, clean_name, raw_name
-from cdp_assets.resources.warehouse import Warehouse
+from cdp_assets.resources.warehouse import Reader, Warehouse
 
 CHECK_NAME = "records_are_conserved"
 
@@ -58,18 +58,14 @@ class Conservation:
 
 
 def conservation(
-    warehouse: Warehouse, entities: Sequence[tuple[str, str]]
+    reader: Reader, entities: Sequence[tuple[str, str]]
 ) -> dict[tuple[str, str], Conservation]:
     """Count the records of each source entity in the ledger, the raw files and cleansed."""
     if not entities:
         return {}
-    rows = warehouse.query(conservation_sql(entities)).to_pylist()
+    counts = " union all ".join(_counts_sql(source, entity) for source, entity in entities)
+    rows = reader.query(counts).to_pylist()
     return {(row["source"], row["entity"]): Conservation(**row) for row in rows}
-
-
-def conservation_sql(entities: Sequence[tuple[str, str]]) -> str:
-    """The query whose rows are the fields of `Conservation`, one per source entity."""
-    return " union all ".join(_counts_sql(source, entity) for source, entity in entities)
 
 
 def build_conservation_checks(

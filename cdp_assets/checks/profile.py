@@ -20,5 +20,6 @@ def published_is_whole(warehouse: dg.ResourceParam[Warehouse]) -> dg.AssetCheckR
     """Compare the row counts of the published version with those of the warehouse."""
     counts = ", ".join(f"(select count(*) from {PROFILE}.{name}) as {name}" for name in _TABLES)
     [built] = warehouse.query(f"select {counts}").to_pylist()
-    [published] = warehouse.query_published(f"select {counts}").to_pylist()
+    with warehouse.published() as reader:
+        [published] = reader.query(f"select {counts}").to_pylist()
     return dg.AssetCheckResult(passed=built == published, metadata=published)

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
-import duckdb
 import pyarrow as pa
 
 from cdp_assets.errors import PlatformError
@@ -20,7 +19,6 @@ from cdp_assets.identity.decisions import (
     unpublished_decisions,
     write_decisions,
 )
-from cdp_assets.identity.evidence import Evidence, has_table
 from cdp_assets.identity.explain import changes_since, explain, owners_at
 from cdp_assets.identity.match_model import MatchModel
 from cdp_assets.identity.model_files import load_model
@@ -34,6 +32,7 @@ from cdp_assets.identity.report import (
 )
 from cdp_assets.identity.review import (
     Answer,
+    Queue,
     decisions_of,
     read_answers,
     read_queue,
@@ -42,8 +41,8 @@ from cdp_assets.identity.review import (
     write_queue,
 )
 from cdp_assets.identity.tables import DECISIONS, MATCH_MODEL
-from cdp_assets.resources.build import build_duckdb, build_object_store
-from cdp_assets.resources.warehouse import whole_milliseconds
+from cdp_assets.resources.build import build_object_store, build_warehouse
+from cdp_assets.resources.warehouse import Reader, whole_milliseconds
 from cdp_assets.settings import Settings
 
 
@@ -69,14 +68,14 @@ def explain_two(
     Raises:
         UnknownReferenceError: one of the two is not known or means several things.
     """
-    with build_duckdb(settings).read_published() as connection:
-        left = resolve(connection, first, "The first")
-        right = resolve(connection, second, "The second")
-        history = _ownership(connection, [left, right], as_of)
-        model = model_in_use(connection, settings)
-        explanation = explain(connection, left, right, model)
+    with build_warehouse(settings).published() as reader:
+        left, right = resolve(reader, {"The first": first, "The second": second})
+        history = _ownership(reader, [left, right], as_of)
+        if history and page is None:
+            return history
+        explanation = explain(reader, left, right, model_in_use(reader, settings))
         records = {record for pair in explanation.evidence for record in pair}
-        values = read_values(connection, records) if show_values and records else {}
+        values = read_values(reader, records) if show_values else {}
     if page is not None:
         page.write_text(explanation_page(explanation, values, history), encoding="utf-8")
     return history or list(explanation_lines(explanation, values))
@@ -84,9 +83,9 @@ def explain_two(
 
 def whose(settings: Settings, reference: str, as_of: str | None) -> list[str]:
     """Whose customer the records of a reference are, or were at a time."""
-    with build_duckdb(settings).read_published() as connection:
-        found = resolve(connection, reference, "This")
-        lines = _ownership(connection, [found], as_of or datetime.now(UTC).isoformat())
+    with build_warehouse(settings).published() as reader:
+        [found] = resolve(reader, {"This": reference})
+        lines = _ownership(reader, [found], as_of or datetime.now(UTC).isoformat())
     return [*([found.note] if found.note else []), *lines]
 
 
@@ -94,31 +93,31 @@ def queue_lines(
     settings: Settings, limit: int, *, show_values: bool = False, show_all: bool = False
 ) -> Iterator[str]:
     """The review queue, the most probable pair first, with its weights."""
-    queue, left_out, values = _queue(settings, show_values=show_values, show_all=show_all)
-    for item in queue[:limit]:
+    queue, values = _queue(settings, limit, show_values=show_values, show_all=show_all)
+    for item in queue.items:
         yield f"{item.left_record_id} {item.right_record_id}"
         yield from evidence_lines(item, values)
         yield ""
-    if queue:
+    if queue.count:
         yield (
-            f"{len(queue):,} pairs wait. Answer with `cdp review answer LEFT RIGHT yes|no --by WHO`"
-            ", or many at once with `cdp review export FILE`."
+            f"{queue.count:,} pairs wait. Answer with `cdp review answer LEFT RIGHT yes|no --by "
+            "WHO`, or many at once with `cdp review export FILE`."
         )
     else:
         yield "Nothing waits for an answer."
-    if left_out:
-        yield f"{left_out:,} more agree on too little to ask about; --all shows them."
+    if queue.left_out:
+        yield f"{queue.left_out:,} more agree on too little to ask about; --all shows them."
 
 
 def export_queue(
     settings: Settings, path: Path, *, show_values: bool = False, show_all: bool = False
 ) -> str:
     """Write the whole queue to a CSV file for people to fill in."""
-    queue, _, values = _queue(settings, show_values=show_values, show_all=show_all)
+    queue, values = _queue(settings, None, show_values=show_values, show_all=show_all)
     with path.open("w", encoding="utf-8", newline="") as handle:
-        write_queue(queue, values, handle)
+        write_queue(queue.items, values, handle)
     return (
-        f"{len(queue)} pairs are in the file. Write yes or no into the column answer, then "
+        f"{queue.count} pairs are in the file. Write yes or no into the column answer, then "
         "`cdp review import FILE --by WHO`."
     )
 
@@ -135,9 +134,9 @@ def give_answers(settings: Settings, answers: list[Answer], by: str) -> str:
         ReviewError: an answer cannot be used; then none is written.
     """
     store = build_object_store(settings)
-    with build_duckdb(settings).read_published() as connection:
-        decisions = decisions_of(connection, answers, by, whole_milliseconds(datetime.now(UTC)))
-        published = published_decisions(connection)
+    with build_warehouse(settings).published() as reader:
+        decisions = decisions_of(reader, answers, by, whole_milliseconds(datetime.now(UTC)))
+        published = published_decisions(reader)
     known = pa.concat_tables([published, read_decisions(store)])
     new = without_known(decisions, known)
     if not new:
@@ -154,35 +153,31 @@ def unapplied(settings: Settings) -> list[str]:
     not know.
     """
     store = build_object_store(settings)
-    with build_duckdb(settings).read_published() as connection:
-        count = unpublished_decisions(store, published_decisions(connection))
-        published = published_model(connection)
+    with build_warehouse(settings).published() as reader:
+        count = unpublished_decisions(store, published_decisions(reader))
+        published = published_model(reader)
     chosen = load_model(settings.identity_model, store).version
     found = [f"{count} new decision{'s' * (count > 1)} about records"] if count else []
     return found + ([] if published == chosen else [f"the identity model {chosen}"])
 
 
-def published_model(connection: duckdb.DuckDBPyConnection) -> str | None:
+def published_model(reader: Reader) -> str | None:
     """The version of the identity model that a version of the warehouse scored with."""
-    if not has_table(connection, MATCH_MODEL.name):
-        return None
-    row = connection.execute(f"select version from {MATCH_MODEL.address}").fetchone()
-    return row[0] if row else None
+    rows = reader.query(f"select version from {MATCH_MODEL.address}").to_pylist()
+    return rows[0]["version"] if rows else None
 
 
-def published_decisions(connection: duckdb.DuckDBPyConnection) -> pa.Table:
+def published_decisions(reader: Reader) -> pa.Table:
     """The decisions that a version of the warehouse knows."""
-    return connection.sql(
-        f"select {DECISIONS.column_names} from {DECISIONS.address}"
-    ).to_arrow_table()
+    return reader.query(f"select {DECISIONS.column_names} from {DECISIONS.address}")
 
 
-def model_in_use(connection: duckdb.DuckDBPyConnection, settings: Settings) -> MatchModel | None:
+def model_in_use(reader: Reader, settings: Settings) -> MatchModel | None:
     """The model that a version of the warehouse scored with; None where its file is gone.
 
     Weights can be shown without it, but not the names of their levels.
     """
-    version = published_model(connection)
+    version = published_model(reader)
     if version is None:
         return None
     store = build_object_store(settings)
@@ -197,19 +192,19 @@ def model_in_use(connection: duckdb.DuckDBPyConnection, settings: Settings) -> M
     return None
 
 
-def _ownership(
-    connection: duckdb.DuckDBPyConnection, references: list[Reference], as_of: str | None
-) -> list[str]:
+def _ownership(reader: Reader, references: list[Reference], as_of: str | None) -> list[str]:
     if as_of is None:
         return []
     at = parse_moment(as_of)
-    owners = owners_at(connection, sorted({r for found in references for r in found.records}), at)
+    owners = owners_at(reader, sorted({r for found in references for r in found.records}), at)
     customers = {name for owner in owners for name in (owner.then, owner.now) if name}
-    return list(ownership_lines(owners, changes_since(connection, customers, at), at))
+    return list(ownership_lines(owners, changes_since(reader, customers, at), at))
 
 
 def parse_moment(text: str) -> datetime:
     """A date (its end, UTC) or an ISO 8601 time (UTC where it names no offset), naive in UTC.
+
+    To the millisecond, as both engines keep times.
 
     Raises:
         PlatformError: it is neither.
@@ -217,24 +212,22 @@ def parse_moment(text: str) -> datetime:
     try:
         if len(text) == len("2026-01-31"):
             day = date.fromisoformat(text) + timedelta(days=1)
-            return datetime.combine(day, time()) - timedelta(microseconds=1)
+            return datetime.combine(day, time()) - timedelta(milliseconds=1)
         at = datetime.fromisoformat(text)
     except (ValueError, OverflowError) as error:
         raise PlatformError("--as-of takes a date or an ISO 8601 time.") from error
-    return naive_utc(at)
+    return whole_milliseconds(naive_utc(at))
 
 
 def _queue(
-    settings: Settings, *, show_values: bool, show_all: bool
-) -> tuple[list[Evidence], int, Values]:
-    """The pairs to ask about, how many doubtful ones were left out, and values if asked for."""
-    with build_duckdb(settings).read_published() as connection:
-        if not has_table(connection, "review_queue"):
-            raise PlatformError("What is published has no review queue yet: run `cdp run`.")
-        waiting = read_decisions(build_object_store(settings))
-        every = read_queue(connection, model_in_use(connection, settings), waiting)
-        queue = [item for item in every if show_all or not item.is_doubtful]
-        records = {item.left_record_id for item in queue}
-        records |= {item.right_record_id for item in queue}
-        values: Values = read_values(connection, records) if show_values and records else {}
-    return queue, len(every) - len(queue), values
+    settings: Settings, limit: int | None, *, show_values: bool, show_all: bool
+) -> tuple[Queue, Values]:
+    """The pairs to ask about, and values if asked for."""
+    waiting = read_decisions(build_object_store(settings))
+    with build_warehouse(settings).published() as reader:
+        model = model_in_use(reader, settings)
+        queue = read_queue(reader, model, waiting, limit=limit, show_all=show_all)
+        records = {item.left_record_id for item in queue.items}
+        records |= {item.right_record_id for item in queue.items}
+        values = read_values(reader, records) if show_values else {}
+    return queue, values

@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import duckdb
 import numpy as np
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from cdp_assets.naming import CLEANSED, clean_name
+from cdp_assets.resources.warehouse import Reader
 
 IntArray = NDArray[np.int64]
 
@@ -153,18 +154,19 @@ def _share(part: float, whole: int) -> float:
     return float(part / whole) if whole else 1.0
 
 
-def evaluate_sample(connection: duckdb.DuckDBPyConnection, truth: Path) -> Evaluation:
+def evaluate_sample(reader: Reader, truth: Path) -> Evaluation:
     """Compare the customer map with the sample company's ground truth.
 
     A record stands for several source rows; its true person is that of most of them. Devices
-    are left out: who held one is not a fact about a record.
+    are left out: who held one is not a fact about a record. It reads a row per record of the
+    sample, however many customers there are.
 
     Args:
-        connection: a version of the warehouse.
+        reader: of a version of the warehouse.
         truth: Parquet with source, entity, natural_key, person_id.
     """
-    rows = connection.execute(_sample_sql(), {"truth": str(truth)}).fetchnumpy()
-    return evaluate(rows["cluster"].astype(np.int64), rows["entity"].astype(np.int64))
+    rows = reader.query(_sample_sql(), {"truth": pq.read_table(truth)})
+    return evaluate(rows["cluster"].to_numpy(), rows["entity"].to_numpy())
 
 
 _NATURAL_KEYS = {
@@ -189,18 +191,25 @@ def _sample_sql() -> str:
         for (source, entity), key in _NATURAL_KEYS.items()
     )
     return f"""
-        with truth as (select * from read_parquet($truth)),
-        counted as (
-            select record_id, person_id, count(*) as n from ({rows}) group by all
+        with counted as (
+            select record_id, person_id, count(*) as row_count
+            from ({rows}) as rows_of
+            where person_id is not null
+            group by record_id, person_id
         ),
         owners as (
-            select record_id, arg_min(person_id, (-n, person_id)) as person_id
-            from counted group by record_id
+            select
+                record_id,
+                person_id,
+                row_number() over (
+                    partition by record_id order by row_count desc, person_id
+                ) as place
+            from counted
         )
         select
-            dense_rank() over (order by customer_id) as cluster,
-            dense_rank() over (order by person_id) as entity
+            dense_rank() over (order by mapped.customer_id) as cluster,
+            dense_rank() over (order by owners.person_id) as entity
         from owners
-        inner join identity.customer_map using (record_id)
-        where split_part(record_id, ':', 2) <> 'device' and person_id is not null
+        inner join identity.customer_map as mapped on owners.record_id = mapped.record_id
+        where owners.place = 1 and split_part(owners.record_id, ':', 2) <> 'device'
     """

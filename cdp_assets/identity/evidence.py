@@ -6,14 +6,12 @@ how a weight is computed (the SQL that is compiled from the model), what follows
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import duckdb
-
 from cdp_assets.identity.match_model import Comparison, MatchModel
-from cdp_assets.resources.warehouse import Warehouse
+from cdp_assets.resources.warehouse import Reader, text_constant
 
 Pair = tuple[str, str]
 
@@ -71,25 +69,26 @@ def ordered(one: str, other: str) -> Pair:
 
 
 def read_evidence(
-    connection: duckdb.DuckDBPyConnection, pairs: Collection[Pair], model: MatchModel | None
+    reader: Reader, pairs: Collection[Pair], model: MatchModel | None
 ) -> dict[Pair, Evidence]:
     """The evidence of those pairs that can be compared, under the pair in ascending order.
 
     Args:
-        connection: a version of the warehouse.
+        reader: of a version of the warehouse.
         pairs: of record ids, in any order.
         model: the one that the warehouse scored with; without it levels go by number.
     """
     wanted = {ordered(*pair) for pair in pairs if pair[0] != pair[1]}
-    if not wanted or not has_table(connection, "match_evidence"):
+    if not wanted:
         return {}
-    # The view pairs every record with every other: constants on both sides keep that small.
-    cursor = connection.execute(
+    # The view pairs every record with every other. Athena would make all of these pairs for an
+    # input, as it has to know the record ids while it plans: they stand in the text, as constants.
+    rows = reader.query(
         "select * from identity.match_evidence"
-        " where list_contains($left, left_record_id) and list_contains($right, right_record_id)",
-        {"left": [left for left, _ in wanted], "right": [right for _, right in wanted]},
-    )
-    found = (evidence_of(row, model) for row in rows_of(cursor))
+        f" where left_record_id in ({_listed(left for left, _ in wanted)})"
+        f" and right_record_id in ({_listed(right for _, right in wanted)})"
+    ).to_pylist()
+    found = (evidence_of(row, model) for row in rows)
     return {
         (evidence.left_record_id, evidence.right_record_id): evidence
         for evidence in found
@@ -97,9 +96,9 @@ def read_evidence(
     }
 
 
-def doubtful_pair(warehouse: Warehouse, model: MatchModel) -> Evidence | None:
+def doubtful_pair(reader: Reader, model: MatchModel) -> Evidence | None:
     """The pair that the model only just leaves to people: an example for a chart."""
-    rows = warehouse.query(
+    rows = reader.query(
         "select * from identity.review_queue"
         " order by match_weight desc, left_record_id, right_record_id limit 1"
     ).to_pylist()
@@ -125,20 +124,8 @@ def evidence_of(row: Mapping[str, Any], model: MatchModel | None) -> Evidence:
     )
 
 
-def rows_of(cursor: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
-    """The rows of a result, each by column name."""
-    names = [column[0] for column in cursor.description or []]
-    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-
-
-def has_table(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
-    """Whether the identity layer of this version has a table or view of that name."""
-    found = connection.execute(
-        "select 1 from information_schema.tables"
-        " where table_schema = 'identity' and table_name = ?",
-        [name],
-    )
-    return found.fetchone() is not None
+def _listed(records: Iterable[str]) -> str:
+    return ", ".join(map(text_constant, sorted(set(records))))
 
 
 def _weight(

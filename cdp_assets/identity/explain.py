@@ -13,19 +13,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-import duckdb
+import pyarrow as pa
 
 from cdp_assets.identity.decisions import CURRENT_DECISIONS
-from cdp_assets.identity.evidence import (
-    Evidence,
-    Pair,
-    has_table,
-    ordered,
-    read_evidence,
-    rows_of,
-)
+from cdp_assets.identity.evidence import Evidence, Pair, ordered, read_evidence
 from cdp_assets.identity.match_model import MatchModel
 from cdp_assets.identity.references import Reference
+from cdp_assets.resources.warehouse import Reader
 
 # Of each kind of reason; a customer of 200 records may have hundreds.
 _SHOWN: Final = 5
@@ -174,20 +168,19 @@ def weakest(path: Sequence[Step]) -> Step | None:
 
 
 def explain(
-    connection: duckdb.DuckDBPyConnection,
-    left: Reference,
-    right: Reference,
-    model: MatchModel | None,
+    reader: Reader, left: Reference, right: Reference, model: MatchModel | None
 ) -> Explanation:
     """Say why two references are one customer, or why not.
 
     Args:
-        connection: a version of the warehouse; only read.
+        reader: of a version of the warehouse.
         left: from `references.resolve`.
         right: from `references.resolve`.
         model: the identity model of that version; without it levels go by number.
     """
-    customers = _customers(connection, [*left.records, *right.records])
+    given = {*left.records, *right.records}
+    members = _members(reader, given)
+    customers = {record: name for record, name in members.items() if record in given}
     explanation = Explanation(left, right, customers)
     # A customer that the other was merged into has its records, too: what is new lies between.
     starts = sorted({*left.records} - {*right.records}) or list(left.records)
@@ -195,56 +188,61 @@ def explain(
     if starts == ends:
         return explanation
     if explanation.is_one:
-        members = _members(connection, explanation.common_customers)
-        path = shortest_path(_links(connection, members), {*starts} & members, {*ends} & members)
-        evidence = read_evidence(connection, [step.pair for step in path], model)
+        common = explanation.common_customers
+        together = {record for record, name in members.items() if name in common}
+        path = shortest_path(_links(reader, together), {*starts} & together, {*ends} & together)
+        evidence = read_evidence(reader, [step.pair for step in path], model)
         return Explanation(left, right, customers, path, (), evidence)
-    best = _best_evidence(connection, starts, ends, model)
+    best = _best_evidence(reader, starts, ends, model)
     return Explanation(
         left,
         right,
         customers,
-        obstacles=_obstacles(connection, starts, ends, best),
+        obstacles=_obstacles(reader, starts, ends, members, best),
         evidence={(best.left_record_id, best.right_record_id): best} if best else {},
     )
 
 
-def owners_at(
-    connection: duckdb.DuckDBPyConnection, records: Sequence[str], at: datetime
-) -> list[Ownership]:
-    """Whose customer each record was at a time (UTC), and whose it is now."""
-    rows = connection.execute(
+def owners_at(reader: Reader, records: Sequence[str], at: datetime) -> list[Ownership]:
+    """Whose customer each record was at a time (UTC, whole milliseconds), and whose it is now."""
+    rows = reader.query(
         """
-        select given.record_id, history.customer_id, mapped.customer_id
-        from (select unnest($records) as record_id) as given
+        select
+            given.record_id,
+            history.customer_id as then_customer_id,
+            mapped.customer_id as now_customer_id
+        from given
         left join identity.customer_map_history as history
             on given.record_id = history.record_id
-            and history.valid_from <= $at
-            and (history.valid_to is null or history.valid_to > $at)
+            and history.valid_from <= given.moment
+            and (history.valid_to is null or history.valid_to > given.moment)
         left join identity.customer_map as mapped on given.record_id = mapped.record_id
         order by given.record_id
         """,
-        {"records": list(records), "at": at},
-    ).fetchall()
-    return [Ownership(*row) for row in rows]
+        {"given": _with_moment("record_id", records, at)},
+    )
+    return [Ownership(*row.values()) for row in rows.to_pylist()]
 
 
-def changes_since(
-    connection: duckdb.DuckDBPyConnection, customers: Collection[str], at: datetime
-) -> list[Change]:
+def changes_since(reader: Reader, customers: Collection[str], at: datetime) -> list[Change]:
     """What happened to these customer ids after a time, oldest first."""
-    rows = connection.execute(
+    if not customers:
+        return []
+    rows = reader.query(
         """
         select occurred_at, event, customer_id, other_customer_id, rule
-        from identity.customer_id_events
-        where occurred_at > $at and (
-            list_contains($customers, customer_id) or list_contains($customers, other_customer_id)
-        )
+        from identity.customer_id_events as events
+        where
+            events.occurred_at > (select max(moment) from given)
+            and (
+                events.customer_id in (select customer_id from given)
+                or events.other_customer_id in (select customer_id from given)
+            )
         order by occurred_at, event, customer_id, other_customer_id
         """,
-        {"customers": sorted(customers), "at": at},
-    ).fetchall()
-    return [Change(*row) for row in rows]
+        {"given": _with_moment("customer_id", sorted(customers), at)},
+    )
+    return [Change(**row) for row in rows.to_pylist()]
 
 
 def _strongest_first(step: Step) -> tuple[int, float, str]:
@@ -263,59 +261,69 @@ def _reversed(step: Step) -> Step:
     )
 
 
-def _customers(connection: duckdb.DuckDBPyConnection, records: Sequence[str]) -> dict[str, str]:
-    return dict(
-        connection.execute(
-            "select record_id, customer_id from identity.customer_map"
-            " where record_id in (select unnest(?))",
-            [list(records)],
-        ).fetchall()
+def _with_moment(column: str, values: Sequence[str], at: datetime) -> pa.Table:
+    """An input: ids, each beside the moment."""
+    moments = pa.array([at] * len(values), pa.timestamp("us"))
+    return pa.table({column: pa.array(values, pa.string()), "moment": moments})
+
+
+def _records(records: Collection[str]) -> pa.Table:
+    """An input: record ids."""
+    return pa.table({"record_id": pa.array(sorted(records), pa.string())})
+
+
+def _members(reader: Reader, records: Collection[str]) -> dict[str, str]:
+    """Every record of the customers that these records belong to, with its customer."""
+    rows = reader.query(
+        """
+        select record_id, customer_id from identity.customer_map
+        where customer_id in (
+            select customer_id from identity.customer_map
+            where record_id in (select record_id from given)
+        )
+        """,
+        {"given": _records(records)},
     )
+    return {row["record_id"]: row["customer_id"] for row in rows.to_pylist()}
 
 
-def _members(connection: duckdb.DuckDBPyConnection, customers: Sequence[str]) -> set[str]:
-    rows = connection.execute(
-        "select record_id from identity.customer_map where customer_id in (select unnest(?))",
-        [list(customers)],
-    ).fetchall()
-    return {record for (record,) in rows}
-
-
-def _links(connection: duckdb.DuckDBPyConnection, members: Collection[str]) -> list[Step]:
+def _links(reader: Reader, members: Collection[str]) -> list[Step]:
     """The links among these records that were not refused, decisions of people included."""
-    rows = connection.execute(
+    rows = reader.query(
         f"""
-        with members as (select unnest($members) as record_id),
-        links as (
+        with links as (
             select
                 left_record_id, right_record_id, rule, rule_version, tier, score, identifier_type
             from identity.identity_edges
             union all
-            select left_record_id, right_record_id, 'decision', 'human', 0, 1, null
+            select
+                left_record_id, right_record_id, 'decision', 'human', 0, 1e0,
+                cast(null as varchar)
             from ({CURRENT_DECISIONS}) as decisions
             where decision = 'must_link'
         )
         select links.* from links
-        semi join members as a on links.left_record_id = a.record_id
-        semi join members as b on links.right_record_id = b.record_id
-        anti join identity.refused_merges as refused
-            on links.left_record_id = refused.left_record_id
-            and links.right_record_id = refused.right_record_id
-            and links.rule = refused.rule
+        where
+            links.left_record_id in (select record_id from members)
+            and links.right_record_id in (select record_id from members)
+            and not exists (
+                select 1 from identity.refused_merges as refused
+                where
+                    refused.left_record_id = links.left_record_id
+                    and refused.right_record_id = links.right_record_id
+                    and refused.rule = links.rule
+            )
         """,
-        {"members": sorted(members)},
-    ).fetchall()
-    return [Step(*row) for row in rows]
+        {"members": _records(members)},
+    )
+    return [Step(**row) for row in rows.to_pylist()]
 
 
 def _best_evidence(
-    connection: duckdb.DuckDBPyConnection,
-    starts: Sequence[str],
-    ends: Sequence[str],
-    model: MatchModel | None,
+    reader: Reader, starts: Sequence[str], ends: Sequence[str], model: MatchModel | None
 ) -> Evidence | None:
     pairs = [(a, b) for a in starts[:_COMPARED] for b in ends[:_COMPARED]]
-    found = read_evidence(connection, pairs, model).values()
+    found = read_evidence(reader, pairs, model).values()
     return max(
         found,
         key=lambda item: (item.match_weight, item.left_record_id, item.right_record_id),
@@ -324,28 +332,19 @@ def _best_evidence(
 
 
 def _obstacles(
-    connection: duckdb.DuckDBPyConnection,
+    reader: Reader,
     starts: Sequence[str],
     ends: Sequence[str],
+    members: Mapping[str, str],
     best: Evidence | None,
 ) -> list[Obstacle]:
     """Every reason on record, the strongest kind first; at least one."""
-    inputs = {
-        "left": _with_their_customers(connection, starts),
-        "right": _with_their_customers(connection, ends),
-    }
-    found = [
-        *_homeless(connection, [*starts, *ends]),
-        *_decided_apart(connection, inputs),
-        *_refused_merges(connection, inputs),
-        *_refused_edges(connection, inputs),
-    ]
+    sides = _sides(starts, ends, members)
+    found = [*_homeless([*starts, *ends], members), *_on_record(reader, sides)]
     told = {obstacle.pair for obstacle in found}
-    shared = _shared_values(connection, {"left": list(starts), "right": list(ends)})
+    shared = _shared_values(reader, sides)
     found += [item for item in shared if item.reason in _SUPPRESSED or item.pair not in told]
-    if best is not None and (best.left_record_id, best.right_record_id) not in told:
-        found += _by_the_model(connection, best)
-    if best is None and has_table(connection, "match_evidence"):
+    if best is None:
         found.append(
             Obstacle(
                 "nothing_to_compare",
@@ -353,6 +352,8 @@ def _obstacles(
                 "on both sides.",
             )
         )
+    elif (best.left_record_id, best.right_record_id) not in told:
+        found += _by_the_model(reader, best)
     if all(obstacle.reason in _NO_LINK for obstacle in found):
         found.insert(0, Obstacle("nothing_in_common", "No rule saw a value that both have."))
     return found
@@ -363,141 +364,148 @@ _SUPPRESSED: Final = ("blocked", "too_many_records", "too_many_people")
 _NO_LINK: Final = ("nothing_to_compare", "weight_too_low")
 
 
-def _with_their_customers(
-    connection: duckdb.DuckDBPyConnection, records: Sequence[str]
-) -> list[str]:
-    customers = _customers(connection, records).values()
-    return sorted({*records} | _members(connection, sorted({*customers})))
+def _sides(starts: Sequence[str], ends: Sequence[str], members: Mapping[str, str]) -> pa.Table:
+    """An input: the records of both sides, and the others of their customers."""
+    rows = []
+    for side, given in (("left", starts), ("right", ends)):
+        named = {*given}
+        customers = {members[record] for record in named & members.keys()}
+        others = {record for record, name in members.items() if name in customers}
+        rows += [
+            {"side": side, "record_id": record, "is_given": record in named}
+            for record in sorted(named | others)
+        ]
+    kinds = (("side", pa.string()), ("record_id", pa.string()), ("is_given", pa.bool_()))
+    return pa.Table.from_pylist(rows, pa.schema(kinds))
 
 
-def _homeless(connection: duckdb.DuckDBPyConnection, records: Sequence[str]) -> list[Obstacle]:
-    homeless = sorted({*records} - _customers(connection, records).keys())
+def _homeless(records: Sequence[str], members: Mapping[str, str]) -> list[Obstacle]:
     return [
         Obstacle(
             "no_customer",
             f"{record} has no customer: it is gone from the data, or its cluster is held back "
             "because it is too large.",
         )
-        for record in homeless[:_SHOWN]
+        for record in sorted({*records} - members.keys())[:_SHOWN]
     ]
 
 
-_BETWEEN: Final = """(
-    left_record_id in (select unnest($left)) and right_record_id in (select unnest($right))
-    or left_record_id in (select unnest($right)) and right_record_id in (select unnest($left))
-)"""
-
-
-def _decided_apart(
-    connection: duckdb.DuckDBPyConnection, inputs: Mapping[str, Any]
-) -> list[Obstacle]:
-    rows = connection.execute(
+def _on_record(reader: Reader, sides: pa.Table) -> list[Obstacle]:
+    """Decisions of people, then refused joins of customers, then refused links."""
+    rows = reader.query(
         f"""
-        select left_record_id, right_record_id, decided_by, decided_at
-        from ({CURRENT_DECISIONS}) as decisions
-        where decision = 'cannot_link' and {_BETWEEN}
-        order by decided_at, left_record_id, right_record_id limit {_SHOWN}
-        """,
-        inputs,
-    ).fetchall()
-    return [
-        Obstacle(
-            "cannot_link",
-            f"{decided_by} decided on {decided_at:%Y-%m-%d} to keep these two apart.",
-            ordered(left, right),
-        )
-        for left, right, decided_by, decided_at in rows
-    ]
-
-
-def _refused_merges(
-    connection: duckdb.DuckDBPyConnection, inputs: Mapping[str, Any]
-) -> list[Obstacle]:
-    rows = connection.execute(
-        f"""
-        select left_record_id, right_record_id, reason, rule, rule_version
-        from identity.refused_merges where {_BETWEEN}
-        order by tier, left_record_id, right_record_id, rule limit {_SHOWN}
-        """,
-        inputs,
-    ).fetchall()
-    return [
-        Obstacle(
-            reason,
-            f"A link by {rule} (version {version}) was refused when the customers were built: "
-            f"{_meaning(reason)}.",
-            ordered(left, right),
-        )
-        for left, right, reason, rule, version in rows
-    ]
-
-
-def _refused_edges(
-    connection: duckdb.DuckDBPyConnection, inputs: Mapping[str, Any]
-) -> list[Obstacle]:
-    rows = connection.execute(
-        f"""
-        select left_record_id, right_record_id, reason, rule, identifier_type
-        from identity.refused_edges
-        where {_BETWEEN} and reason <> 'blocked_identifier'
-        order by tier, left_record_id, right_record_id, rule, reason limit {_SHOWN}
-        """,
-        inputs,
-    ).fetchall()
-    return [
-        Obstacle(
-            reason,
-            (f"They share a value of {kind}, and its rule {rule} " if kind else "The model ")
-            + f"refused the link: {_meaning(reason)}.",
-            ordered(left, right),
-        )
-        for left, right, reason, rule, kind in rows
-    ]
-
-
-def _shared_values(
-    connection: duckdb.DuckDBPyConnection, inputs: Mapping[str, Any]
-) -> list[Obstacle]:
-    """Values that both sides have: suppressed ones, and ones that link either to somebody else."""
-    rows = connection.execute(
-        f"""
-        with given as (
-            select unnest($left) as record_id union select unnest($right)
-        ),
-        refusals as (
+        with on_left as (select record_id from sides where side = 'left'),
+        on_right as (select record_id from sides where side = 'right'),
+        reasons as (
             select
-                identifier_type, identifier_value,
-                unnest([left_record_id, right_record_id]) as record_id, reason
+                1 as kind, 0 as tier, left_record_id, right_record_id, 'cannot_link' as reason,
+                cast(null as varchar) as rule, cast(null as varchar) as rule_version,
+                cast(null as varchar) as identifier_type, decided_by, decided_at
+            from ({CURRENT_DECISIONS}) as decisions
+            where decision = 'cannot_link'
+            union all
+            select
+                2, tier, left_record_id, right_record_id, reason, rule, rule_version, null, null,
+                null
+            from identity.refused_merges
+            union all
+            select
+                3, tier, left_record_id, right_record_id, reason, rule, null, identifier_type, null,
+                null
             from identity.refused_edges
+            where reason <> 'blocked_identifier'
+        ),
+        placed as (
+            select
+                *,
+                row_number() over (
+                    partition by kind
+                    order by tier, decided_at, left_record_id, right_record_id, rule, reason
+                ) as place
+            from reasons
             where
-                left_record_id in (select record_id from given)
-                or right_record_id in (select record_id from given)
+                left_record_id in (select record_id from on_left)
+                and right_record_id in (select record_id from on_right)
+                or left_record_id in (select record_id from on_right)
+                and right_record_id in (select record_id from on_left)
+        )
+        select * from placed
+        where place <= {_SHOWN}
+        order by kind, place
+        """,
+        {"sides": sides},
+    )
+    return [_reason_on_record(row) for row in rows.to_pylist()]
+
+
+def _reason_on_record(row: Mapping[str, Any]) -> Obstacle:
+    meaning = _meaning(row["reason"])
+    if row["kind"] == 1:
+        day = f"{row['decided_at']:%Y-%m-%d}"
+        sentence = f"{row['decided_by']} decided on {day} to keep these two apart."
+    elif row["kind"] == 2:
+        link = f"A link by {row['rule']} (version {row['rule_version']})"
+        sentence = f"{link} was refused when the customers were built: {meaning}."
+    elif row["identifier_type"]:
+        value = f"They share a value of {row['identifier_type']}"
+        sentence = f"{value}, and its rule {row['rule']} refused the link: {meaning}."
+    else:
+        sentence = f"The model refused the link: {meaning}."
+    return Obstacle(row["reason"], sentence, ordered(row["left_record_id"], row["right_record_id"]))
+
+
+def _shared_values(reader: Reader, sides: pa.Table) -> list[Obstacle]:
+    """Values that both sides have: suppressed ones, and ones that link either to somebody else."""
+    rows = reader.query(
+        f"""
+        with given as (select record_id, side from sides where is_given),
+        refusals as (
+            select identifier_type, identifier_value, left_record_id as record_id, reason
+            from identity.refused_edges
+            union all
+            select identifier_type, identifier_value, right_record_id, reason
+            from identity.refused_edges
+        ),
+        refused as (
+            select * from refusals
+            where record_id in (select record_id from given)
+        ),
+        held as (
+            select given.side, given.record_id, known.identifier_type, known.identifier_value
+            from identity.identifiers as known
+            inner join given on known.record_id = given.record_id
+            where known.is_current
+        ),
+        shared as (
+            select
+                a.identifier_type, a.identifier_value, a.record_id as left_record_id,
+                b.record_id as right_record_id, min(suppressed.reason) as suppressed,
+                min(suppressed.record_count) as record_count,
+                min(suppressed.people_count) as people_count, min(refused.reason) as refusal
+            from held as a
+            inner join held as b
+                on a.identifier_type = b.identifier_type and a.identifier_value = b.identifier_value
+            left join identity.suppressed_identifiers as suppressed
+                on a.identifier_type = suppressed.identifier_type
+                and a.identifier_value = suppressed.identifier_value
+            left join refused
+                on a.identifier_type = refused.identifier_type
+                and a.identifier_value = refused.identifier_value
+                and (refused.record_id = a.record_id or refused.record_id = b.record_id)
+            where a.side = 'left' and b.side = 'right'
+            group by a.identifier_type, a.identifier_value, a.record_id, b.record_id
         )
         select
-            a.identifier_type, a.record_id, b.record_id,
-            any_value(suppressed.reason), any_value(suppressed.record_count),
-            any_value(suppressed.people_count), min(refusals.reason)
-        from identity.identifiers as a
-        inner join identity.identifiers as b
-            on a.identifier_type = b.identifier_type and a.identifier_value = b.identifier_value
-        left join identity.suppressed_identifiers as suppressed
-            on a.identifier_type = suppressed.identifier_type
-            and a.identifier_value = suppressed.identifier_value
-        left join refusals
-            on a.identifier_type = refusals.identifier_type
-            and a.identifier_value = refusals.identifier_value
-            and refusals.record_id in (a.record_id, b.record_id)
-        where
-            a.is_current and b.is_current
-            and a.record_id in (select unnest($left))
-            and b.record_id in (select unnest($right))
-        group by a.identifier_type, a.identifier_value, a.record_id, b.record_id
-        order by any_value(suppressed.reason) is null, a.identifier_type, a.record_id, b.record_id
+            identifier_type, left_record_id, right_record_id, suppressed, record_count,
+            people_count, refusal
+        from shared
+        order by
+            suppressed is null, identifier_type, left_record_id, right_record_id, identifier_value
         limit {_SHOWN}
         """,
-        inputs,
-    ).fetchall()
-    return [_shared_value(*row) for row in rows]
+        {"sides": sides},
+    )
+    return [_shared_value(*row.values()) for row in rows.to_pylist()]
 
 
 def _shared_value(
@@ -525,23 +533,32 @@ def _shared_value(
     )
 
 
-def _by_the_model(connection: duckdb.DuckDBPyConnection, best: Evidence) -> list[Obstacle]:
+def _by_the_model(reader: Reader, best: Evidence) -> list[Obstacle]:
     pair = (best.left_record_id, best.right_record_id)
     says = f"The model gives them {best.match_weight:+.1f} bits ({best.probability:.2%})"
     if best.veto is not None:
         return [Obstacle(best.veto, f"{says}, and vetoes: {_meaning(best.veto)}.", pair)]
-    limits = rows_of(connection.execute("select * from identity.match_settings"))[0]
-    if best.probability < float(limits["review_probability"]):
-        low = f"less than the {float(limits['review_probability']):.2%} from which people review"
+    [stored] = reader.query(
+        """
+        select
+            cast(settings.auto_probability as double) as auto_probability,
+            cast(settings.review_probability as double) as review_probability,
+            stored.band
+        from identity.match_settings as settings
+        cross join pair
+        left join identity.match_pairs as stored
+            on pair.left_record_id = stored.left_record_id
+            and pair.right_record_id = stored.right_record_id
+        """,
+        {"pair": _pair(pair)},
+    ).to_pylist()
+    if best.probability < stored["review_probability"]:
+        low = f"less than the {stored['review_probability']:.2%} from which people review"
         return [Obstacle("weight_too_low", f"{says}: {low}.", pair)]
-    stored = connection.execute(
-        "select band from identity.match_pairs where left_record_id = ? and right_record_id = ?",
-        list(pair),
-    ).fetchone()
-    if stored is None:
-        return [Obstacle(*_never_compared(connection, says, pair), pair)]
-    if stored[0] == "review":
-        auto = float(limits["auto_probability"])
+    if stored["band"] is None:
+        return [Obstacle(*_never_compared(reader, says, pair), pair)]
+    if stored["band"] == "review":
+        auto = stored["auto_probability"]
         why = (
             f"less than the {auto:.2%} that link by themselves"
             if best.probability < auto
@@ -551,22 +568,32 @@ def _by_the_model(connection: duckdb.DuckDBPyConnection, best: Evidence) -> list
     return [Obstacle("enough_alone", f"{says}, which alone would link them.", pair)]
 
 
-def _never_compared(
-    connection: duckdb.DuckDBPyConnection, says: str, pair: Pair
-) -> tuple[str, str]:
-    shared, oversized = connection.execute(
+def _never_compared(reader: Reader, says: str, pair: Pair) -> tuple[str, str]:
+    [blocks] = reader.query(
         """
-        select count(*), count(*) filter (where oversized.is_oversized)
-        from identity.match_keys as a
-        inner join identity.match_keys as b using (block_rule, block_key)
-        left join identity.oversized_blocks as oversized using (block_rule, block_key)
-        where a.record_id = ? and b.record_id = ? and a.is_current and b.is_current
+        select
+            count(*) as shared,
+            count(case when oversized.is_oversized then 1 end) as oversized
+        from pair
+        inner join identity.match_keys as a on pair.left_record_id = a.record_id
+        inner join identity.match_keys as b
+            on pair.right_record_id = b.record_id
+            and a.block_rule = b.block_rule
+            and a.block_key = b.block_key
+        left join identity.oversized_blocks as oversized
+            on a.block_rule = oversized.block_rule and a.block_key = oversized.block_key
+        where a.is_current and b.is_current
         """,
-        list(pair),
-    ).fetchone() or (0, 0)
-    if shared and shared == oversized:
+        {"pair": _pair(pair)},
+    ).to_pylist()
+    if blocks["shared"] and blocks["shared"] == blocks["oversized"]:
         return "oversized_block", f"{says}, but only blocks with too many records hold both."
     return "no_common_block", f"{says}, but no blocking rule brings them together."
+
+
+def _pair(pair: Pair) -> pa.Table:
+    """An input: one pair of records."""
+    return pa.table({"left_record_id": [pair[0]], "right_record_id": [pair[1]]})
 
 
 _MEANINGS: Final = {

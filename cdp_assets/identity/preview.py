@@ -114,8 +114,15 @@ def preview(
 
     Raises:
         NothingPublishedError: there is nothing to compare with.
-        PreviewError: the models cannot be built, or the labels cannot be read.
+        PreviewError: the models cannot be built, the labels cannot be read, or the profile has
+            no DuckDB file to copy.
     """
+    if settings.profile != "local":
+        raise PreviewError(
+            "A preview is made in a copy of a DuckDB file, and the aws profile has none: load the "
+            "same landing objects into a home on one machine, with CDP_PROFILE=local, and preview "
+            "there."
+        )
     model = load_model(model_name or settings.identity_model, build_object_store(settings))
     labelled = read_labels(labels) if labels else None
     with tempfile.TemporaryDirectory(prefix="cdp-preview-") as folder:
@@ -337,8 +344,7 @@ def _measure(
     """Agreement of the customer map with what is known, by source, with how much is known."""
     found: dict[str, tuple[int, Agreement]] = {}
     if truth.exists():
-        with warehouse.connect() as connection:
-            evaluation = evaluate_sample(connection, truth)
+        evaluation = evaluate_sample(warehouse, truth)
         found["truth"] = (evaluation.records, evaluation.pairs)
     if labels is not None:
         rows = warehouse.query(

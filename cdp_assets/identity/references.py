@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-import duckdb
+import pyarrow as pa
 
 from cdp_assets.errors import PlatformError
+from cdp_assets.resources.warehouse import Reader
 from cdp_assets.sources.phones import parse_number
 
 _CUSTOMER_ID: Final = re.compile(r"c_[0-9a-f]{20}")
@@ -43,20 +46,28 @@ class Reference:
     note: str | None = None
 
 
-def resolve(connection: duckdb.DuckDBPyConnection, text: str, place: str) -> Reference:
-    """Find the records that `text` names.
+def resolve(reader: Reader, given: Mapping[str, str]) -> list[Reference]:
+    """Find the records that each text names, in one query.
 
     Args:
-        connection: a version of the warehouse.
-        text: a record id, a customer id, `type:value`, or a bare value of an identifier.
-        place: how messages call it, for example `The first`.
+        reader: of a version of the warehouse.
+        given: how messages call a text, for example `The first`, to a record id, a customer id,
+            `type:value`, or a bare value of an identifier.
 
     Raises:
-        UnknownReferenceError: nothing is known by it, or it is of several types.
+        UnknownReferenceError: nothing is known by one of them, or it is of several types.
     """
-    text = text.strip()
-    found = _record(connection, text) or _customer(connection, text)
-    return found or _identifier(connection, text, place)
+    typed = {place: text.strip() for place, text in given.items()}
+    readings = [reading for place, text in typed.items() for reading in _readings(place, text)]
+    found: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for row in reader.query(_FIND, {"typed": pa.Table.from_pylist(readings, _TYPED)}).to_pylist():
+        found[row["place"], row["found"]].add(row["id"])
+    return [
+        _reference(
+            place, text, {kind: sorted(ids) for (at, kind), ids in found.items() if at == place}
+        )
+        for place, text in typed.items()
+    ]
 
 
 def email_key(text: str) -> str:
@@ -66,69 +77,99 @@ def email_key(text: str) -> str:
     return f"{local.replace('.', '')}@gmail.com" if domain in _GMAIL else f"{local}@{domain}"
 
 
-def _record(connection: duckdb.DuckDBPyConnection, text: str) -> Reference | None:
-    if _rows(connection, "select 1 from identity.identity_records where record_id = ?", text):
-        return Reference("record", text, (text,))
-    if _rows(connection, "select 1 from identity.customer_map_history where record_id = ?", text):
-        return Reference("record", text, (text,), f"{text} is gone from the data.")
-    return None
+_TYPED: Final = pa.schema(
+    [(name, pa.string()) for name in ("place", "reading", "identifier_type", "value")]
+)
 
 
-def _customer(connection: duckdb.DuckDBPyConnection, text: str) -> Reference | None:
-    if not _CUSTOMER_ID.fullmatch(text):
-        return None
-    living = _rows(
-        connection, "select record_id from identity.customer_map where customer_id = ?", text
-    )
-    if living:
-        return Reference("customer", text, living)
-    former = _rows(
-        connection,
-        """
-        select record_id from identity.customer_map_history where customer_id = ?
-        qualify valid_to = max(valid_to) over ()
-        """,
-        text,
-    )
-    if not former:
-        return None
-    lives_on = _rows(
-        connection,
-        "select customer_id from identity.customer_redirects where old_customer_id = ?",
-        text,
-    )
-    ended = f"{text} ended in {lives_on[0]}" if lives_on else f"{text} ended"
-    return Reference("customer", text, former, f"{ended}; meant are the records it had last.")
-
-
-def _identifier(connection: duckdb.DuckDBPyConnection, text: str, place: str) -> Reference:
+def _readings(place: str, text: str) -> Iterator[dict[str, str | None]]:
+    """What a text may be: rows of `_TYPED`."""
+    yield {"place": place, "reading": "record", "value": text}
+    if _CUSTOMER_ID.fullmatch(text):
+        yield {"place": place, "reading": "customer", "value": text}
     prefix, separator, value = text.partition(":")
     given_type = _OTHER_NAMES.get(prefix.lower(), prefix.lower())
     is_typed = bool(separator) and given_type in _TYPES
     value = value.strip() if is_typed else text
     spellings = {value, email_key(value) if "@" in value else value, parse_number(value, None)}
-    rows = connection.execute(
-        """
-        select identifier_type, list(distinct record_id order by record_id)
-        from identity.identifiers
-        where is_current and list_contains($spellings, identifier_value)
-            and ($type is null or identifier_type = $type)
-        group by identifier_type order by identifier_type
-        """,
-        {"spellings": sorted(spellings - {None}), "type": given_type if is_typed else None},
-    ).fetchall()
-    if not rows:
+    for spelling in sorted(filter(None, spellings)):
+        yield {
+            "place": place,
+            "reading": "identifier",
+            "identifier_type": given_type if is_typed else None,
+            "value": spelling,
+        }
+
+
+# What is found by a text, as one of: record, former_record, customer, former_customer, lives_on,
+# or a type of identifiers; with the id of a record, for lives_on that of a customer.
+_FIND: Final = """
+    with records as (select * from typed where reading = 'record'),
+    customers as (select * from typed where reading = 'customer'),
+    spellings as (select * from typed where reading = 'identifier'),
+    former as (
+        select
+            customers.place, history.record_id, history.valid_to,
+            max(history.valid_to) over (partition by customers.place) as last_valid_to
+        from customers
+        inner join identity.customer_map_history as history
+            on customers.value = history.customer_id
+    )
+    select records.place, 'record' as found, known.record_id as id
+    from records
+    inner join identity.identity_records as known on records.value = known.record_id
+    union all
+    select distinct records.place, 'former_record', history.record_id
+    from records
+    inner join identity.customer_map_history as history on records.value = history.record_id
+    union all
+    select customers.place, 'customer', mapped.record_id
+    from customers
+    inner join identity.customer_map as mapped on customers.value = mapped.customer_id
+    union all
+    select place, 'former_customer', record_id from former
+    where valid_to = last_valid_to
+    union all
+    select customers.place, 'lives_on', redirects.customer_id
+    from customers
+    inner join identity.customer_redirects as redirects
+        on customers.value = redirects.old_customer_id
+    union all
+    select distinct spellings.place, identifiers.identifier_type, identifiers.record_id
+    from spellings
+    inner join identity.identifiers as identifiers
+        on spellings.value = identifiers.identifier_value
+    where
+        identifiers.is_current
+        and (
+            spellings.identifier_type is null
+            or spellings.identifier_type = identifiers.identifier_type
+        )
+"""
+
+
+def _reference(place: str, text: str, found: Mapping[str, Sequence[str]]) -> Reference:
+    """The first of its readings by which something is known."""
+    if "record" in found:
+        return Reference("record", text, (text,))
+    if "former_record" in found:
+        return Reference("record", text, (text,), f"{text} is gone from the data.")
+    if "customer" in found:
+        return Reference("customer", text, tuple(found["customer"]))
+    if "former_customer" in found:
+        lives_on = found.get("lives_on")
+        ended = f"{text} ended in {lives_on[0]}" if lives_on else f"{text} ended"
+        note = f"{ended}; meant are the records it had last."
+        return Reference("customer", text, tuple(found["former_customer"]), note)
+    kinds = sorted(set(found) & set(_TYPES))
+    if not kinds:
         raise UnknownReferenceError(
             f"{place} is not known. It may be a record id, a customer id, or an identifier "
             "such as email:…, phone:+… or loyalty_id:… of a record."
         )
-    if len(rows) > 1:
-        types = " or ".join(f"{kind}:…" for kind, _ in rows)
+    if len(kinds) > 1:
+        types = " or ".join(f"{kind}:…" for kind in kinds)
         raise UnknownReferenceError(f"{place} may mean several things: write it as {types}.")
-    kind, records = rows[0]
+    records = found[kinds[0]]
     count = f"{len(records)} record{'s' * (len(records) > 1)}"
-    return Reference("identifier", f"the {kind} of {count}", tuple(records))
-
-
-def _rows(connection: duckdb.DuckDBPyConnection, sql: str, value: str) -> tuple[str, ...]:
-    return tuple(sorted(str(row[0]) for row in connection.execute(sql, [value]).fetchall()))
+    return Reference("identifier", f"the {kinds[0]} of {count}", tuple(records))

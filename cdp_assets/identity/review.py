@@ -14,13 +14,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-import duckdb
 import pyarrow as pa
 
 from cdp_assets.errors import PlatformError
 from cdp_assets.identity.decisions import CURRENT_DECISIONS, Decision
-from cdp_assets.identity.evidence import Evidence, Pair, evidence_of, ordered, rows_of
+from cdp_assets.identity.evidence import Evidence, Pair, evidence_of, ordered
 from cdp_assets.identity.match_model import MatchModel
+from cdp_assets.resources.warehouse import Reader
 
 # What a reviewer answers, and the decision that it becomes.
 ANSWERS: Final = {"yes": "must_link", "no": "cannot_link", "withdraw": "withdrawn"}
@@ -56,70 +56,116 @@ class Answer:
     note: str = ""
 
 
-def read_queue(
-    connection: duckdb.DuckDBPyConnection, model: MatchModel | None, waiting: pa.Table
-) -> list[Evidence]:
-    """The pairs that wait for a person, the most probable first.
+@dataclass(frozen=True)
+class Queue:
+    """Pairs that wait for a person.
 
-    A pair for which a doubt of the model holds (names agree and nothing else does) is marked as
-    doubtful: there are many of these, and few are one person.
+    Attributes:
+        items: the most probable first; not more than were asked for.
+        count: how many wait.
+        left_out: how many more are not asked about.
+    """
+
+    items: Sequence[Evidence]
+    count: int
+    left_out: int
+
+
+def read_queue(
+    reader: Reader,
+    model: MatchModel | None,
+    waiting: pa.Table,
+    *,
+    limit: int | None = None,
+    show_all: bool = False,
+) -> Queue:
+    """The pairs that wait for a person.
+
+    A pair for which a doubt of the model holds (names agree and nothing else does) is not asked
+    about by itself: there are many of these, and few are one person.
 
     Left out are pairs that are one customer by other links, and pairs that somebody decided
     about, be it published or not.
 
     Args:
-        connection: a version of the warehouse; only read.
+        reader: of a version of the warehouse.
         model: the one it scored with; without it levels go by number.
         waiting: decisions of the lake, as `decisions.read_decisions` gives them.
+        limit: how many to give at most; None for all.
+        show_all: also those that the model doubts.
     """
-    cursor = connection.execute(
+    doubt = _doubt(model)
+    rows = reader.query(
         f"""
         with decisions as (
             select left_record_id, right_record_id from ({CURRENT_DECISIONS}) as published
             where decision <> 'withdrawn'
+            union all
+            select left_record_id, right_record_id from waiting
+        ),
+        open_pairs as (
+            select
+                queue.*,
+                {doubt} as is_doubtful,
+                {"false" if show_all else doubt} as is_left_out
+            from identity.review_queue as queue
+            left join identity.customer_map as a on queue.left_record_id = a.record_id
+            left join identity.customer_map as b on queue.right_record_id = b.record_id
+            where
+                a.customer_id is distinct from b.customer_id
+                and not exists (
+                    select 1 from decisions
+                    where
+                        decisions.left_record_id = queue.left_record_id
+                        and decisions.right_record_id = queue.right_record_id
+                )
+        ),
+        placed as (
+            select
+                *,
+                row_number() over (
+                    order by is_left_out, match_weight desc, left_record_id, right_record_id
+                ) as place,
+                count(case when is_left_out then 1 end) over () as left_out_count,
+                count(*) over () as pair_count
+            from open_pairs
         )
-        select queue.*, {_doubt(model)} as is_doubtful
-        from identity.review_queue as queue
-        left join identity.customer_map as a on queue.left_record_id = a.record_id
-        left join identity.customer_map as b on queue.right_record_id = b.record_id
-        anti join decisions
-            on queue.left_record_id = decisions.left_record_id
-            and queue.right_record_id = decisions.right_record_id
-        where a.customer_id is distinct from b.customer_id
-        order by match_weight desc, queue.left_record_id, queue.right_record_id
-        """
-    )
-    decided = _decided(waiting)
-    rows = [
-        row
-        for row in rows_of(cursor)
-        if (row["left_record_id"], row["right_record_id"]) not in decided
-    ]
-    return [evidence_of({**row, "veto": None}, model) for row in rows]
+        -- The first tells the counts, whatever it is.
+        select * from placed
+        where place = 1 or not is_left_out{"" if limit is None else f" and place <= {limit}"}
+        order by place
+        """,
+        {"waiting": _pairs(_decided(waiting))},
+    ).to_pylist()
+    if not rows:
+        return Queue((), 0, 0)
+    items = [evidence_of({**row, "veto": None}, model) for row in rows if not row["is_left_out"]]
+    left_out = rows[0]["left_out_count"]
+    return Queue(items[:limit], rows[0]["pair_count"] - left_out, left_out)
 
 
-def read_values(
-    connection: duckdb.DuckDBPyConnection, records: Collection[str]
-) -> dict[str, dict[str, str]]:
+def read_values(reader: Reader, records: Collection[str]) -> dict[str, dict[str, str]]:
     """What is known of each record, by field, as it is compared: folded and normalised."""
-    cursor = connection.execute(
+    if not records:
+        return {}
+    rows = reader.query(
         f"select record_id, {', '.join(_FIELDS)} from identity.match_records"
-        " where is_current and record_id in (select unnest(?))",
-        [sorted(records)],
-    )
+        " where is_current and record_id in (select record_id from wanted)",
+        {"wanted": pa.table({"record_id": sorted(records)})},
+    ).to_pylist()
     return {
         row["record_id"]: {name: str(row[name]) for name in _FIELDS if row[name] is not None}
-        for row in rows_of(cursor)
+        for row in rows
     }
 
 
 def decisions_of(
-    connection: duckdb.DuckDBPyConnection, answers: Sequence[Answer], by: str, at: datetime
+    reader: Reader, answers: Sequence[Answer], by: str, at: datetime
 ) -> list[Decision]:
     """The decisions that answers are.
 
     Args:
-        connection: a version of the warehouse, to know the records.
+        reader: of a version of the warehouse, to know the records.
         answers: of people.
         by: who answered.
         at: when, with offset.
@@ -128,13 +174,12 @@ def decisions_of(
         ReviewError: an answer is none, or names a record that is not there.
     """
     named = {record for answer in answers for record in answer.pair}
-    known = {
-        record
-        for (record,) in connection.execute(
-            "select record_id from identity.identity_records where record_id in (select unnest(?))",
-            [sorted(named)],
-        ).fetchall()
-    }
+    rows = reader.query(
+        "select record_id from identity.identity_records"
+        " where record_id in (select record_id from named)",
+        {"named": pa.table({"record_id": pa.array(sorted(named), pa.string())})},
+    )
+    known = {*rows["record_id"].to_pylist()}
     if named - known:
         raise ReviewError(f"{len(named - known)} of the record ids are not known.")
     if not by.strip():
@@ -243,6 +288,17 @@ def _decided(decisions: pa.Table) -> dict[Pair, str]:
     rows: list[dict[str, Any]] = sorted(decisions.to_pylist(), key=lambda row: row["decided_at"])
     newest = {(row["left_record_id"], row["right_record_id"]): row["decision"] for row in rows}
     return {pair: kind for pair, kind in newest.items() if kind != "withdrawn"}
+
+
+def _pairs(pairs: Collection[Pair]) -> pa.Table:
+    """An input: pairs of records."""
+    left, right = zip(*sorted(pairs), strict=True) if pairs else ((), ())
+    return pa.table(
+        {
+            "left_record_id": pa.array(left, pa.string()),
+            "right_record_id": pa.array(right, pa.string()),
+        }
+    )
 
 
 def _place(field: str) -> int:

@@ -2,15 +2,17 @@
 
 The stages write SQL that both engines read, about tables named `<layer>.<name>`. Five things are
 spelled differently on Athena, and are put right here: the database of a layer, how an Iceberg table
-is created or replaced, a table that lasts for a session, and the type of a text. Pure functions
-of text.
+is created or replaced, a table that lasts for a session, and the type of a text. And a view, as
+Glue keeps it. Pure functions of text.
 Not here: running anything (`athena_warehouse.py`), the SQL of dbt (dbt_project/macros/engine).
 """
 
 from __future__ import annotations
 
+import base64
+import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from cdp_assets.naming import LAYERS
@@ -19,6 +21,8 @@ _QUOTED_OR_LAYER: Final = re.compile(
     rf"'(?:[^']|'')*'|(?<![\w.\"])({'|'.join(LAYERS)})\.(?=[a-z_])"
 )
 _CREATE: Final = re.compile(r"\s*create table if not exists (\S+) \((.*)\)\s*", re.DOTALL)
+# Not that of decimal(18,2).
+_COMMA: Final = re.compile(r",(?![^(]*\))")
 _KEEP: Final = re.compile(r"\s*create temporary table (\w+) as\s", re.DOTALL)
 _REPLACE: Final = re.compile(r"\s*create or replace table (\w+)\.(\w+) as\s", re.DOTALL)
 _TARGET: Final = re.compile(
@@ -26,6 +30,7 @@ _TARGET: Final = re.compile(
     r" (\w+)\.(\w+)",
     re.DOTALL,
 )
+_VIEW: Final = re.compile(r"/\* Presto View: (\S+) \*/")
 # Iceberg DDL knows no length-less varchar and no integer.
 _DDL_TYPES: Final = {"varchar": "string", "integer": "int"}
 
@@ -35,6 +40,30 @@ def with_databases(sql: str, database_of: Callable[[str], str]) -> str:
     return _QUOTED_OR_LAYER.sub(
         lambda match: f"{database_of(match[1])}." if match[1] else match[0], sql
     )
+
+
+def view_of_databases(text: str, databases: Mapping[str, str]) -> str:
+    """The text in which Glue keeps a view, with other databases in place of those that it reads.
+
+    Args:
+        text: `/* Presto View: ... */`, with JSON in base64 inside.
+        databases: old name to new name.
+    """
+    match = _VIEW.fullmatch(text)
+    if match is None:
+        raise ValueError("This is no view of Athena's.")
+    view = json.loads(base64.b64decode(match[1]))
+    names = "|".join(map(re.escape, databases))
+    # Texts and comments stay as they are.
+    word = re.compile(
+        rf"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/|(?<![\w$])({names})(?=\"?\s*\.)",
+        re.IGNORECASE | re.DOTALL,
+    )
+    view["originalSql"] = word.sub(
+        lambda found: databases[found[1].lower()] if found[1] else found[0], view["originalSql"]
+    )
+    view["schema"] = databases.get(view.get("schema"), view.get("schema"))
+    return f"/* Presto View: {base64.b64encode(json.dumps(view).encode()).decode()} */"
 
 
 def target_of(sql: str) -> tuple[str, str] | None:
@@ -48,7 +77,7 @@ def created_columns(sql: str) -> str | None:
     match = _CREATE.fullmatch(sql)
     if match is None:
         return None
-    columns = (column.strip().rsplit(" ", 1) for column in match[2].split(","))
+    columns = (column.strip().rsplit(" ", 1) for column in _COMMA.split(match[2]))
     return ", ".join(f"{name} {_DDL_TYPES.get(kind, kind)}" for name, kind in columns)
 
 

@@ -7,7 +7,8 @@ Not here: how SQL is spelled (`athena_sql.py`), the raw tables (`glue_tables.py`
 Several statements are one by an undo log: before the first, the place of every table's current
 Iceberg metadata is written down; when one fails, or when the process was killed and the next one
 comes, the tables are set back to there, which touches no data. Publishing is the same in the other
-direction: the published databases hold tables of their own that name the metadata of the version.
+direction: the published databases hold tables of their own that name the metadata of the version,
+and views that read these tables.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ import json
 import re
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import boto3
+import duckdb
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
@@ -37,6 +39,7 @@ from cdp_assets.resources.object_store import ObjectMissingError, ObjectStore
 from cdp_assets.resources.warehouse import (
     NothingPublishedError,
     RawTable,
+    Reader,
     Statements,
     TableAddress,
 )
@@ -44,6 +47,8 @@ from cdp_assets.resources.warehouse import (
 # Athena itself needs about half a second for the least of queries.
 _FIRST_POLL_SECONDS: Final = 0.05
 _LONGEST_POLL_SECONDS: Final = 2.0
+# Of a result, parsed at once; a row has to fit.
+_BLOCK_BYTES: Final = 16 * 2**20
 _CATALOG: Final = "AwsDataCatalog"
 _UNDO_LOG: Final = "warehouse/undo-log.json"
 _LAYERS_PUBLISHED: Final = (SOURCES, CLEANSED, IDENTITY, PROFILE)
@@ -111,7 +116,7 @@ class AthenaWarehouse:
     @contextmanager
     def session(self) -> Iterator[Statements]:
         """Run several statements in one place: temporary tables last until the block ends."""
-        session = _Session(self)
+        session = _Session(self, self.database)
         try:
             yield session
         finally:
@@ -149,9 +154,7 @@ class AthenaWarehouse:
     def tables(self) -> dict[TableAddress, str]:
         """Every table and view with its kind, `BASE TABLE` or `VIEW`."""
         return {
-            (layer, table["Name"]): (
-                "VIEW" if table.get("TableType") == "VIRTUAL_VIEW" else "BASE TABLE"
-            )
+            (layer, table["Name"]): "VIEW" if _is_view(table) else "BASE TABLE"
             for layer in LAYERS
             for table in self._glue.tables(self.database(layer))
         }
@@ -165,29 +168,61 @@ class AthenaWarehouse:
 
         Repeatable: a publish that was killed half way is whole after the next one.
         """
-        for layer in _LAYERS_PUBLISHED:
-            published = self.published_database(layer)
+        databases = {
+            self.database(layer): self.published_database(layer) for layer in _LAYERS_PUBLISHED
+        }
+        for database, published in databases.items():
             self._glue.ensure_database(published)
-            current = {
-                table["Name"]: table
-                for table in self._glue.tables(self.database(layer))
-                if "metadata_location" in table.get("Parameters", {})
-            }
+            current = {table["Name"]: table for table in self._glue.tables(database)}
             for table in current.values():
-                self._glue.put(published, table)
+                self._glue.put(published, _moved(table, databases))
             for table in self._glue.tables(published):
                 if table["Name"] not in current:
                     self._glue.drop(published, table["Name"])
 
-    def query_published(self, sql: str) -> pa.Table:
-        """Run one SELECT on the version that readers see, and return its rows as Arrow.
+    @contextmanager
+    def published(self) -> Iterator[Reader]:
+        """Read the version that readers see; a publish meanwhile is seen by the next query.
 
         Raises:
             NothingPublishedError: nothing was published yet.
         """
+        self._must_be_published()
+        session = _Session(self, self.published_database)
+        try:
+            yield session
+        finally:
+            session.close()
+
+    def copy_published(
+        self, connection: duckdb.DuckDBPyConnection, is_wanted: Callable[[TableAddress], bool]
+    ) -> None:
+        """Download tables of the published version, whole, into a DuckDB file.
+
+        Args:
+            connection: of the file, open for writing.
+            is_wanted: by layer and name; views are no tables.
+
+        Raises:
+            NothingPublishedError: nothing was published yet.
+        """
+        self._must_be_published()
+        for layer in _LAYERS_PUBLISHED:
+            connection.execute(f"create schema if not exists {layer}")
+            database = self.published_database(layer)
+            for table in self._glue.tables(database):
+                name = table["Name"]
+                if _is_view(table) or not is_wanted((layer, name)):
+                    continue
+                with self._result(f"select * from {database}.{name}") as (handle, columns):
+                    rows = pacsv.open_csv(handle, **_csv_options(columns))
+                    connection.register("rows_of_table", rows)
+                    connection.execute(f"create table {layer}.{name} as from rows_of_table")
+                    connection.unregister("rows_of_table")
+
+    def _must_be_published(self) -> None:
         if not self._glue.tables(self.published_database(PROFILE)):
             raise NothingPublishedError("Nothing is published yet: launch a run.")
-        return self.select(spelling.with_databases(sql, self.published_database))
 
     def select(self, sql: str, database: str | None = None) -> pa.Table:
         """Run one SELECT of Athena's SQL; its rows as Arrow, by the columns' types.
@@ -195,16 +230,23 @@ class AthenaWarehouse:
         Read from the CSV that Athena leaves in S3, which keeps microseconds and tells NULL from an
         empty text; a Parquet UNLOAD does not have the first and is nothing when there are no rows.
         """
+        with self._result(sql, database) as (handle, columns):
+            return pacsv.read_csv(io.BytesIO(handle.read()), **_csv_options(columns))
+
+    @contextmanager
+    def _result(
+        self, sql: str, database: str | None = None
+    ) -> Iterator[tuple[BinaryIO, Sequence[Mapping[str, Any]]]]:
+        """The CSV of a SELECT, open, and its columns; it is deleted when the block ends."""
         execution = self.run(sql, database)
         answer: Any = self._athena.get_query_results(QueryExecutionId=execution["id"], MaxResults=1)
-        columns = answer["ResultSet"]["ResultSetMetadata"]["ColumnInfo"]
         key = self._key_of(execution["output"])
         try:
-            content = self._store.read(key)
+            with self._store.open_reader(key) as (_, handle):
+                yield handle, answer["ResultSet"]["ResultSetMetadata"]["ColumnInfo"]
         finally:
             for left in (key, f"{key}.metadata"):
                 self._store.delete(left)
-        return _read_csv(content, columns)
 
     def run(self, sql: str, database: str | None = None) -> dict[str, str]:
         """Run one statement to its end; its id and where its output lies.
@@ -376,10 +418,16 @@ class AthenaWarehouse:
 
 
 class _Session:
-    """Statements of one session; its database is made with its first table."""
+    """Statements of one session; its database is made with its first table.
 
-    def __init__(self, warehouse: AthenaWarehouse) -> None:
+    Args:
+        warehouse: that runs them.
+        database_of: a layer, which is how its tables are called.
+    """
+
+    def __init__(self, warehouse: AthenaWarehouse, database_of: Callable[[str], str]) -> None:
         self._warehouse = warehouse
+        self._database_of = database_of
         self._database: str | None = None
 
     def query(self, sql: str, inputs: Mapping[str, pa.Table] | None = None) -> pa.Table:
@@ -442,7 +490,7 @@ class _Session:
             self._warehouse.run(created, self._database)
 
     def _spelled(self, sql: str) -> str:
-        return spelling.with_databases(sql, self._warehouse.database)
+        return spelling.with_databases(sql, self._database_of)
 
     def _show(self, inputs: Mapping[str, pa.Table] | None) -> None:
         for name, rows in (inputs or {}).items():
@@ -453,6 +501,18 @@ class _Session:
             self._database = self._warehouse.database(f"session_{uuid.uuid4().hex[:12]}")
             self._warehouse.open_session(self._database)
         return self._database
+
+
+def _is_view(table: Mapping[str, Any]) -> bool:
+    return table.get("TableType") == "VIRTUAL_VIEW"
+
+
+def _moved(table: Mapping[str, Any], databases: Mapping[str, str]) -> dict[str, Any]:
+    """A table as the published databases have it: a view reads the tables of these."""
+    if not _is_view(table):
+        return dict(table)
+    text = spelling.view_of_databases(table["ViewOriginalText"], databases)
+    return {**table, "ViewOriginalText": text}
 
 
 def _places(table: Mapping[str, Any]) -> Iterator[str]:
@@ -497,18 +557,17 @@ def _arrow_type(column: Mapping[str, Any]) -> pa.DataType:
     return _ARROW_TYPES.get(column["Type"], pa.string())
 
 
-def _read_csv(content: bytes, columns: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """Athena's result file: every value in quotes, NULL as nothing at all."""
+def _csv_options(columns: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """How to read Athena's result file: every value in quotes, NULL as nothing at all."""
     names = [column["Name"] for column in columns]
     types = {column["Name"]: _arrow_type(column) for column in columns}
-    return pacsv.read_csv(
-        io.BytesIO(content),
-        read_options=pacsv.ReadOptions(column_names=names, skip_rows=1),
-        parse_options=pacsv.ParseOptions(newlines_in_values=True),
-        convert_options=pacsv.ConvertOptions(
+    return {
+        "read_options": pacsv.ReadOptions(column_names=names, skip_rows=1, block_size=_BLOCK_BYTES),
+        "parse_options": pacsv.ParseOptions(newlines_in_values=True),
+        "convert_options": pacsv.ConvertOptions(
             column_types=types,
             null_values=[""],
             strings_can_be_null=True,
             quoted_strings_can_be_null=False,
         ),
-    )
+    }

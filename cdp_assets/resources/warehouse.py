@@ -54,12 +54,20 @@ class RawTable:
     url: str
 
 
-class Statements(Protocol):
-    """Where statements run."""
+class Reader(Protocol):
+    """Where queries run, in the words that both engines know: Trino's (`_TRINO_WORDS`).
+
+    What a query is about is a row of an input, and no part of its text: Athena remembers texts. On
+    Athena a query takes a second or two whatever it asks: one for several things beats several.
+    """
 
     def query(self, sql: str, inputs: Mapping[str, pa.Table] | None = None) -> pa.Table:
         """Run one SELECT and return its rows as Arrow; it may read `inputs` by name."""
         ...
+
+
+class Statements(Reader, Protocol):
+    """Where statements run."""
 
     def execute(self, *statements: str, inputs: Mapping[str, pa.Table] | None = None) -> None:
         """Run statements as one transaction: all of them take effect, or none.
@@ -92,10 +100,11 @@ class Warehouse(Statements, Protocol):
         """Make what is written now the version that readers see."""
         ...
 
-    def query_published(self, sql: str) -> pa.Table:
-        """Run one SELECT on the version that readers see, and return its rows as Arrow.
+    def published(self) -> AbstractContextManager[Reader]:
+        """Read the version that readers see.
 
-        In Trino's words, as far as both engines know them: DuckDB learns some (`_TRINO_WORDS`).
+        Raises:
+            NothingPublishedError: nothing was published yet.
         """
         ...
 
@@ -187,18 +196,19 @@ class DuckDBWarehouse:
             os.fsync(handle.fileno())
         incoming.replace(self._published_path)
 
-    def query_published(self, sql: str) -> pa.Table:
-        """Run one SELECT on the version that readers see, and return its rows as Arrow.
+    @contextmanager
+    def published(self) -> Iterator[Reader]:
+        """Read the version that readers see, until the block ends the same one.
 
         Raises:
             NothingPublishedError: nothing was published yet.
         """
         with self.read_published() as connection:
-            return connection.sql(sql).to_arrow_table()
+            yield _DuckDBSession(connection)
 
     @contextmanager
     def read_published(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Open the published version read-only.
+        """Open the published version read-only, for what only DuckDB can do.
 
         Raises:
             NothingPublishedError: nothing was published yet.
@@ -243,6 +253,11 @@ class _DuckDBSession:
     def _register(self, inputs: Mapping[str, pa.Table] | None) -> None:
         for name, rows in (inputs or {}).items():
             self._connection.register(name, rows)
+
+
+def text_constant(value: str) -> str:
+    """A text as a constant of SQL, for what an engine has to know while it plans a query."""
+    return "'" + value.replace("'", "''") + "'"
 
 
 def whole_milliseconds(at: datetime) -> datetime:

@@ -87,6 +87,18 @@ class Company:
             self.glue.ensure_database(f"{TENANT}_{layer}")
 
     @property
+    def aws_settings(self) -> Settings:
+        """Of the profile that has the warehouse on Athena."""
+        return load_settings(
+            {
+                "CDP_PROFILE": "aws",
+                "CDP_TENANT": TENANT,
+                "CDP_LAKE_URL": f"{self.athena.lake}/cdp",
+                **self.athena.environment,
+            }
+        )
+
+    @property
     def duckdb_path(self) -> Path:
         """DuckDB's warehouse."""
         return self.folder / "cdp.duckdb"

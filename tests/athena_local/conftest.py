@@ -1,15 +1,14 @@
-"""One running server for the tests of this folder, and how to ask it."""
+"""How to ask the local Athena server (`tests/conftest.py` starts it)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import boto3
 import pytest
 
-from tests.athena_local.server import REGION, LocalAthena, running
+from tests.athena_local.server import REGION, LocalAthena
 
 
 @dataclass(frozen=True)
@@ -59,15 +58,6 @@ class Asker:
     def value(self, expression: str) -> str | None:
         """The text of one expression."""
         return self.rows(f"select {expression}")[0][0]
-
-
-@pytest.fixture(scope="session")
-def athena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAthena]:
-    """Moto and the server on free ports of 127.0.0.1, and the environment that leads there."""
-    with running(tmp_path_factory.mktemp("athena")) as started, pytest.MonkeyPatch.context() as env:
-        for name, value in started.environment.items():
-            env.setenv(name, value)
-        yield started
 
 
 @pytest.fixture(scope="session")

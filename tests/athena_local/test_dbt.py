@@ -6,8 +6,14 @@ hold (tests/dbt).
 
 from __future__ import annotations
 
+import duckdb
 import pytest
 
+from cdp_assets.fingerprint import is_hashed, table_hashes
+from cdp_assets.identity.evidence import read_evidence
+from cdp_assets.identity.match_model import load_default
+from cdp_assets.resources.build import build_athena
+from cdp_assets.resources.warehouse import DuckDBWarehouse
 from cdp_assets.sample.generate import generate
 from cdp_assets.sample.size import SampleSize
 from tests.athena_local.company import TENANT, Company
@@ -20,6 +26,10 @@ OF_THE_RUN = {
     "identity.oversized_blocks": ("block_number",),
     "identity.touched_keys": ("block_number",),
 }
+SCORED = (
+    "select left_record_id, right_record_id, rule, identifier_type from identity.identity_edges"
+    " where rule = 'probabilistic' order by left_record_id, right_record_id limit 20"
+)
 ONLY_MODELS = ("--exclude-resource-type", "unit_test", "test")
 
 pytestmark = [pytest.mark.athena, pytest.mark.parity, pytest.mark.slow]
@@ -80,8 +90,26 @@ def _a_full_refresh(company: Company) -> None:
     assert left == []
 
 
+def _what_is_published_is_read_and_hashed_alike(company: Company) -> None:
+    warehouse = build_athena(company.aws_settings)
+    warehouse.publish()
+    local = DuckDBWarehouse(company.duckdb_path, company.duckdb_path, "1GB")
+    with local.published() as ours, warehouse.published() as theirs:
+        both = (ours, theirs)
+        # Views, which read the published tables.
+        pairs = [reader.query(SCORED).to_pylist() for reader in both]
+        assert pairs[0] == pairs[1] != []
+        chosen = [(row["left_record_id"], row["right_record_id"]) for row in pairs[0]]
+        evidence = [read_evidence(reader, chosen, load_default()) for reader in both]
+        assert evidence[0] == evidence[1] != {}
+    with duckdb.connect() as copy, local.read_published() as connection:
+        warehouse.copy_published(copy, is_hashed)
+        assert table_hashes(copy) == table_hashes(connection)
+
+
 def test_full_build_late_day_and_full_refresh_give_duckdbs_rows(company: Company) -> None:
     """One test: each step goes on where the one before it left the company."""
     _a_full_build_with_its_tests(company)
     _a_late_day_is_added_and_not_built_anew(company)
     _a_full_refresh(company)
+    _what_is_published_is_read_and_hashed_alike(company)

@@ -128,15 +128,38 @@ def test_what_a_killed_process_left_is_undone_by_the_next(warehouse, settings):
 
 
 def test_readers_see_what_was_published_and_nothing_newer(warehouse):
-    with pytest.raises(NothingPublishedError):
-        warehouse.query_published("select 1 as one from profile.customer_profiles")
+    with pytest.raises(NothingPublishedError), warehouse.published():
+        pass
     warehouse.replace_table("profile", "customer_profiles", pa.table({"customer_id": ["c_1"]}))
     warehouse.publish()
     warehouse.replace_table("profile", "customer_profiles", pa.table({"customer_id": ["c_2"]}))
     sql = "select customer_id from profile.customer_profiles"
-    assert warehouse.query_published(sql)["customer_id"].to_pylist() == ["c_1"]
+    with warehouse.published() as reader:
+        assert reader.query(sql)["customer_id"].to_pylist() == ["c_1"]
     warehouse.publish()
-    assert warehouse.query_published(sql)["customer_id"].to_pylist() == ["c_2"]
+    with warehouse.published() as reader:
+        assert reader.query(sql)["customer_id"].to_pylist() == ["c_2"]
+
+
+def test_readers_see_views_and_raw_files_too(warehouse, store):
+    warehouse.replace_table("profile", "customer_profiles", pa.table({"customer_id": ["c_1"]}))
+    database = warehouse.database("profile")
+    warehouse.run(f'create view {database}.known as select * from "{database}".customer_profiles')
+    schema = pa.schema([("contact_id", pa.string())])
+    with store.open_writer("raw/crm/contacts/dt=2026-08-01/x.parquet") as handle:
+        pq.write_table(pa.table({"contact_id": ["a"]}, schema), handle)
+    warehouse.expose_raw([RawTable("raw_crm__contacts", schema, store.url("raw/crm/contacts"))])
+    warehouse.publish()
+    warehouse.publish()
+    warehouse.execute("delete from profile.customer_profiles")
+    with warehouse.published() as reader:
+        rows = reader.query(
+            "select customer_id, contact_id from profile.known cross join sources.raw_crm__contacts"
+            " where customer_id in (select customer_id from wanted)",
+            {"wanted": pa.table({"customer_id": ["c_1", "c_9"]})},
+        )
+    assert rows.to_pylist() == [{"customer_id": "c_1", "contact_id": "a"}]
+    assert list(store.list("athena-sessions")) == []
 
 
 def test_raw_files_are_a_table_by_landing_day(warehouse, store):

@@ -53,3 +53,12 @@ def test_history_tables_do_not_count(connection):
     before = _hash_of(connection, PEOPLE)
     connection.execute("create table profile.profile_history as select now() as valid_from")
     assert overall_hash(table_hashes(connection)) == before
+
+
+def test_the_last_digits_of_a_double_do_not_count(connection):
+    exact = _hash_of(connection, "select 0.3::double as score")
+    assert exact == _hash_of(connection, "select 0.1::double + 0.2::double as score")
+    assert exact != _hash_of(connection, "select 0.300001::double as score")
+    zero = _hash_of(connection, "select 0.0::double as score")
+    assert zero == _hash_of(connection, "select -0.0::double as score")
+    assert zero != _hash_of(connection, "select null::double as score")

@@ -1,17 +1,23 @@
 """A published version with a few records, made by hand: what the commands for people read.
 
+In a DuckDB file, and where a test asks for it also on the local Athena server.
+
 The tables have the columns of the real ones; `match_evidence` and `review_queue`, which are views
 there, are tables here.
 """
 
 from __future__ import annotations
 
+import io
+import uuid
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 import duckdb
+import pyarrow.parquet as pq
 
 from cdp_assets.identity.tables import (
     DECISIONS,
@@ -22,7 +28,12 @@ from cdp_assets.identity.tables import (
     REDIRECTS,
     REFUSED_MERGES,
 )
+from cdp_assets.resources.build import build_warehouse
+from cdp_assets.resources.warehouse import Reader
 from cdp_assets.settings import Settings, load_settings
+from tests.athena_local.engine import parquet_table
+from tests.athena_local.server import REGION, LocalAthena
+from tests.athena_local.values import ResultColumn
 
 DAY = datetime.fromisoformat("2026-09-01T12:00:00")
 _EVIDENCE = "left_record_id, right_record_id, gamma_last_name, weight_last_name, match_weight"
@@ -30,24 +41,26 @@ _EVIDENCE = "left_record_id, right_record_id, gamma_last_name, weight_last_name,
 
 @dataclass
 class Published:
-    """A version that is being made.
+    """A version that is being made, for one engine.
 
     Attributes:
-        path: of the DuckDB file.
-        connection: open for writing until `settings` is asked for.
+        home: of the tenant.
+        athena: where the version is published, if not in a DuckDB file.
     """
 
-    path: Path
-    connection: duckdb.DuckDBPyConnection = field(init=False)
+    home: Path
+    athena: LocalAthena | None = None
+    _connection: duckdb.DuckDBPyConnection | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.connection = duckdb.connect(str(self.path))
-        self.connection.execute("create schema identity")
+        self.path = self.home / "warehouse" / "published.duckdb"
+        self.path.parent.mkdir(parents=True)
+        self._name = f"t{uuid.uuid4().hex[:8]}"
+        self._execute("create schema identity")
         for table in (DECISIONS, EVENTS, HISTORY, MAP, MATCH_MODEL, REDIRECTS, REFUSED_MERGES):
-            self.connection.execute(table.create_if_missing)
+            self._execute(table.create_if_missing)
         for statement in _DBT_TABLES:
-            self.connection.execute(statement)
+            self._execute(statement)
 
     def customer(self, customer_id: str, *records: str, since: datetime = DAY) -> None:
         """Records that are one customer, known by nothing yet."""
@@ -73,12 +86,71 @@ class Published:
     def add(self, table: str, *values: object) -> None:
         """One row."""
         marks = ", ".join("?" for _ in values)
-        self.connection.execute(f"insert into identity.{table} values ({marks})", list(values))
+        self._execute(f"insert into identity.{table} values ({marks})", *values)
 
     def settings(self) -> Settings:
-        """Settings of a home in which this is published; nothing more can be added."""
-        self.connection.close()
-        return load_settings({"CDP_HOME": str(self.path.parent.parent)})
+        """Settings with which the version as it is now is the published one."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        if self.athena is None:
+            return load_settings({"CDP_HOME": str(self.home)})
+        return load_settings(
+            {
+                "CDP_HOME": str(self.home),
+                "CDP_PROFILE": "aws",
+                "CDP_TENANT": self._shown_to(self.athena),
+                "CDP_LAKE_URL": self._lake_of(self.athena),
+                "AWS_REGION": REGION,
+                **self.athena.environment,
+            }
+        )
+
+    def reader(self) -> AbstractContextManager[Reader]:
+        """Read the version as it is now."""
+        return build_warehouse(self.settings()).published()
+
+    def _lake_of(self, athena: LocalAthena) -> str:
+        return f"{athena.lake}/{self._name}"
+
+    def _shown_to(self, athena: LocalAthena) -> str:
+        """A tenant whose published tables are these: plain files, which costs no statements.
+
+        How a run publishes is shown in tests/athena_local/test_console.py.
+        """
+        tenant = f"t{uuid.uuid4().hex[:8]}"
+        catalog = athena.catalog
+        for layer in ("identity", "profile"):
+            catalog.glue.create_database(DatabaseInput={"Name": f"{tenant}_published_{layer}"})
+        with duckdb.connect(str(self.path), read_only=True) as connection:
+            # Without a profile there is nothing published.
+            for layer, name in (*_tables(connection), ("profile", "customer_profiles")):
+                location = f"{self._lake_of(athena)}/by-hand/{uuid.uuid4().hex}"
+                rows = connection.sql(
+                    f"from identity.{name}" if layer == "identity" else "select 1"
+                )
+                columns = [
+                    ResultColumn(column, str(kind))
+                    for column, kind in zip(rows.columns, rows.types, strict=True)
+                ]
+                catalog.glue.create_table(
+                    DatabaseName=f"{tenant}_published_{layer}",
+                    TableInput=parquet_table(name, location, columns),
+                )
+                if len(rows):
+                    content = io.BytesIO()
+                    pq.write_table(rows.to_arrow_table(), content)
+                    catalog.objects.put(f"{location}/rows.parquet", content.getvalue())
+        return tenant
+
+    def _execute(self, sql: str, *values: object) -> None:
+        if self._connection is None:
+            self._connection = duckdb.connect(str(self.path))
+        self._connection.execute(sql, list(values))
+
+
+def _tables(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
+    return connection.execute("select schema_name, table_name from duckdb_tables()").fetchall()
 
 
 def columns(**types: str) -> str:

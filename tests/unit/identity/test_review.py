@@ -26,9 +26,9 @@ ONE, TWO, THREE = "c_" + "1" * 20, "c_" + "2" * 20, "c_" + "3" * 20
 
 
 @pytest.fixture
-def published(tmp_path: Path) -> Published:
+def published(published: Published) -> Published:
     """Three customers; the pairs Ann-Bob, Ann-Cem and Cem-Dee are in the band, the last settled."""
-    made = Published(tmp_path / "warehouse" / "published.duckdb")
+    made = published
     made.customer(ONE, ANN)
     made.customer(TWO, BOB)
     made.customer(THREE, CEM, DEE)
@@ -65,21 +65,34 @@ def test_the_queue_holds_pairs_of_different_customers_the_likeliest_first(publis
     assert pairs_waiting(published.settings()) == [f"{ANN} {CEM}", f"{ANN} {BOB}"]
 
 
-def test_pairs_that_the_model_doubts_are_only_asked_about_on_demand(published, tmp_path):
+def doubting(published: Published, folder: Path, condition: str) -> Settings:
+    """Settings with the model that the version was scored with, which doubts."""
     content = json.loads(DEFAULT_MODEL.read_bytes())
     content |= {
         "version": "doubting-1",
-        "doubts": [{"reason": "last_name_alone", "condition": "gamma_last_name = 2"}],
+        "doubts": [{"reason": "last_name_alone", "condition": condition}],
     }
-    model = tmp_path / "doubting.json"
+    model = folder / "doubting.json"
     model.write_text(json.dumps(content))
     published.add("match_model", "doubting-1")
+    return replace(published.settings(), identity_model=str(model))
+
+
+def test_pairs_that_the_model_doubts_are_only_asked_about_on_demand(published, tmp_path):
     published.customer("c_" + "4" * 20, "pos:party:eve")
     published.add("review_queue", ANN, "pos:party:eve", 0.999, 9.0, 2, 3.0)
-    settings = replace(published.settings(), identity_model=str(model))
+    settings = doubting(published, tmp_path, "gamma_last_name = 2")
     assert f"{ANN} pos:party:eve" not in pairs_waiting(settings)
     assert list(queue_lines(settings, 1))[-1].startswith("1 more agree on too little")
     assert f"{ANN} pos:party:eve" in "\n".join(queue_lines(settings, 1, show_all=True))
+
+
+def test_where_every_pair_is_doubted_nothing_waits_and_more_are_told_of(published, tmp_path):
+    settings = doubting(published, tmp_path, "gamma_last_name = 1")
+    assert list(queue_lines(settings, 10)) == [
+        "Nothing waits for an answer.",
+        "2 more agree on too little to ask about; --all shows them.",
+    ]
 
 
 def test_a_pair_shows_its_weights_and_values_only_when_asked_for(published):
@@ -189,19 +202,15 @@ def test_a_file_that_cannot_be_used_is_refused_by_line_and_column(tmp_path, cont
         read_answers(path)
 
 
-def test_decisions_wait_until_a_published_version_knows_them(published, tmp_path):
+def test_decisions_wait_until_a_published_version_knows_them(published):
     published.add("match_model", load_default().version)
     settings = published.settings()
     assert unapplied(settings) == []
     give_answers(settings, [Answer((ANN, BOB), "yes")], "kim")
     assert unapplied(settings) == ["1 new decision about records"]
     at = datetime.fromisoformat(decided(settings)[0]["decided_at"]).astimezone(UTC)
-    later = Published(tmp_path / "later" / "warehouse" / "published.duckdb")
-    later.add("match_model", load_default().version)
-    later.add("identity_decisions", "must_link", ANN, BOB, "kim", at.replace(tzinfo=None), None)
-    later.settings()
-    later.path.replace(published.path)
-    assert unapplied(settings) == []
+    published.add("identity_decisions", "must_link", ANN, BOB, "kim", at.replace(tzinfo=None), None)
+    assert unapplied(published.settings()) == []
 
 
 def test_another_model_waits_until_a_published_version_was_scored_with_it(published):
