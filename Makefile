@@ -27,11 +27,11 @@ demo: $(READY) ## land a sample company and run the whole platform on it, on thi
 dev: $(READY) ## open the Dagster UI on http://127.0.0.1:3000, with sensors and schedules on
 	$(BIN)/cdp dev
 
-test: $(READY) ## run the tests that need no browser and no second engine (under 10 minutes on 2 cores)
-	$(BIN)/python -m pytest -q -m "not browser and not parity" --numprocesses 2 --dist loadgroup --durations=15
+test: $(READY) ## run the tests that need no browser (under 10 minutes on 2 cores)
+	$(BIN)/python -m pytest -q -m "not browser" --numprocesses 2 --dist loadgroup --durations=15
 
-test-athena: $(READY) ## run both engines side by side, Athena on a local server, and compare every table
-	$(BIN)/python -m pytest -q -s -m parity tests/athena_local
+test-athena: $(READY) ## run the sample company on both engines, Athena on a local server, and compare every table
+	$(BIN)/python -m tests.athena_local.parity
 
 test-browser: $(READY) ## drive the real UI in headless Chromium; pictures go to artifacts/
 	$(BIN)/python -m pytest -q -m browser tests/browser

@@ -80,8 +80,8 @@ def covered_load_id(warehouse: Warehouse) -> int:
 def is_behind(ledger: ObjectLedger) -> bool:
     """Whether something is loaded that no published version has: a run ended half way."""
     is_loaded = (pc.field("status") == "loaded") & (pc.field("records_loaded") > 0)
-    newest = pc.max(ledger.rows().filter(is_loaded)["load_id"]).as_py()
-    return (newest or 0) > ledger.published_load_id()
+    loaded = ledger.rows().filter(is_loaded)["load_id"].to_pylist()
+    return max(loaded, default=0) > ledger.published_load_id()
 
 
 def completeness(warehouse: Warehouse) -> dict[str, float]:

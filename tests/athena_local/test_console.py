@@ -1,7 +1,7 @@
 """The commands that read what is published say the same of both engines.
 
 A version is written and published as a run does it: tables, views over tables, raw files. Not
-here: what the commands should say (tests/unit/identity), what the models hold (`test_dbt`).
+here: what the commands should say (tests/unit/identity), what the models hold (`parity`).
 """
 
 from __future__ import annotations
