@@ -57,7 +57,7 @@ _CONFLICT: Final = "ICEBERG_COMMIT_ERROR"
 _TRIES: Final = 4
 _SESSION: Final = r"session_[0-9a-f]{12}"
 # What dbt calls tables that it is still making, and those that it has replaced.
-_SCRATCH: Final = ("__bkp", "__ha", "__dbt_tmp")
+_SCRATCH: Final = re.compile(r"__dbt_tmp|__(bkp|ha|tmp_not_partitioned)$")
 
 
 class AthenaError(PlatformError):
@@ -173,7 +173,12 @@ class AthenaWarehouse:
         }
         for database, published in databases.items():
             self._glue.ensure_database(published)
-            current = {table["Name"]: table for table in self._glue.tables(database)}
+            current = {
+                table["Name"]: table
+                for table in self._glue.tables(database)
+                # Of a killed run; `sweep` removes them.
+                if not _SCRATCH.search(table["Name"])
+            }
             for table in current.values():
                 self._glue.put(published, _moved(table, databases))
             for table in self._glue.tables(published):
@@ -356,7 +361,7 @@ class AthenaWarehouse:
         stale = [
             (name, table)
             for name, table in tables
-            if name in sessions or any(mark in table["Name"] for mark in _SCRATCH)
+            if name in sessions or _SCRATCH.search(table["Name"])
             if table["CreateTime"] < before
         ]
         for name, table in stale:

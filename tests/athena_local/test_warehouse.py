@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import boto3
 import pyarrow as pa
@@ -195,3 +195,26 @@ def test_a_failure_tells_its_kind_and_no_value(warehouse):
         warehouse.query("select cast('kim@example.com' as bigint) as number")
     assert "kim" not in str(failure.value)
     assert "Athena failed the statement" in str(failure.value)
+
+
+def test_a_sweep_removes_what_killed_runs_left_and_no_table_of_anybody(warehouse, store):
+    rows = pa.table({"name": ["Ann"]})
+    for name in ("clean_pos__handhelds", "customers__ha", "customers__dbt_tmp_20260301"):
+        warehouse.replace_table("cleansed", name, rows)
+    warehouse.replace_table("profile", "customer_profiles", rows)
+    warehouse.publish()
+    left = warehouse.database("session_0123456789ab")
+    warehouse.open_session(left)
+    warehouse.put_input(left, "named", rows)
+    store.write("athena-results/forgotten.csv", b"name\n")
+
+    assert warehouse.sweep(timedelta(hours=1)).tables == 0
+    assert warehouse.sweep(timedelta(0)).tables == 3
+    again = warehouse.sweep(timedelta(0))
+    assert (again.tables, again.files) == (0, 0)
+    assert list(store.list("athena-results")) == []
+    assert warehouse.query("select name from cleansed.clean_pos__handhelds") == rows
+    with warehouse.published() as reader:
+        assert reader.query("select name from cleansed.clean_pos__handhelds") == rows
+        with pytest.raises(AthenaError, match="TABLE_NOT_FOUND"):
+            reader.query("select name from cleansed.customers__ha")
