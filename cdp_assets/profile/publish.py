@@ -5,6 +5,7 @@ Not here: building the tables; deciding whether they may be published (the ident
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,7 +13,7 @@ import pyarrow.compute as pc
 
 from cdp_assets.identity.touched import acknowledge_published
 from cdp_assets.naming import CLEANSED, SOURCES, clean_name
-from cdp_assets.resources.object_ledger import ObjectLedger
+from cdp_assets.resources.object_ledger import SETTLED, ObjectLedger
 from cdp_assets.resources.warehouse import TRANSACTIONS, TableAddress, Warehouse
 
 _SHOWN_FIELDS: Final = (
@@ -43,7 +44,7 @@ def publish(warehouse: Warehouse, ledger: ObjectLedger) -> Published:
     The order matters: the ledger is told last, so a kill before that only means that the next
     run looks at the same loads again.
     """
-    load_id = covered_load_id(warehouse)
+    load_id = covered_load_id(warehouse, ledger.published_load_id())
     acknowledge_published(warehouse)
     warehouse.publish()
     ledger.mark_published(load_id)
@@ -56,32 +57,45 @@ def tables_to_publish(warehouse: Warehouse) -> list[TableAddress]:
     return [*warehouse.tables(), TRANSACTIONS]
 
 
-def covered_load_id(warehouse: Warehouse) -> int:
+def covered_load_id(warehouse: Warehouse, since: int) -> int:
     """The largest load id such that every load up to it is in the cleansed tables.
 
-    A source may have been extracted without its cleansed table having followed yet; publishing
-    must not claim those loads.
+    A source may have been extracted without its cleansed table having followed yet, and what an
+    object held before it came again without a row may still be there: publishing must not claim
+    those loads.
+
+    Args:
+        warehouse: whose tables are to be published.
+        since: the load id up to which the published version goes.
     """
-    ledger_rows = warehouse.query(
-        f"select source, entity, load_id from {SOURCES}.object_ledger"
-        " where status = 'loaded' and records_loaded > 0"
+    loads = warehouse.query(
+        f"select source, entity, load_id, records_loaded from {SOURCES}.object_ledger"
+        f" where status in {SETTLED}"
     ).to_pylist()
-    entities = {(row["source"], row["entity"]) for row in ledger_rows}
-    watermarks = {entity: _watermark(warehouse, *entity) for entity in entities}
+    with_rows: dict[tuple[str, str], list[int]] = defaultdict(list)
+    without_rows: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for row in loads:
+        kind = with_rows if row["records_loaded"] else without_rows
+        kind[row["source"], row["entity"]].append(row["load_id"])
     waiting = [
-        row["load_id"]
-        for row in ledger_rows
-        if row["load_id"] > watermarks[row["source"], row["entity"]]
+        load_id
+        for entity, load_ids in with_rows.items()
+        for newest in [_watermark(warehouse, *entity)]
+        for load_id in load_ids
+        if load_id > newest
     ]
-    loads = [row["load_id"] for row in ledger_rows]
-    return min(waiting) - 1 if waiting else max(loads, default=0)
+    for entity, load_ids in without_rows.items():
+        if max(load_ids) > since and entity in with_rows:
+            waiting += _replaced_in_vain(warehouse, *entity, since)
+    every = [row["load_id"] for row in loads]
+    return min(waiting) - 1 if waiting else max(every, default=0)
 
 
 def is_behind(ledger: ObjectLedger) -> bool:
     """Whether something is loaded that no published version has: a run ended half way."""
-    is_loaded = (pc.field("status") == "loaded") & (pc.field("records_loaded") > 0)
-    loaded = ledger.rows().filter(is_loaded)["load_id"].to_pylist()
-    return max(loaded, default=0) > ledger.published_load_id()
+    is_settled = pc.field("status").isin(SETTLED)
+    settled = ledger.rows().filter(is_settled)["load_id"].to_pylist()
+    return max(settled, default=0) > ledger.published_load_id()
 
 
 def completeness(warehouse: Warehouse) -> dict[str, float]:
@@ -101,3 +115,17 @@ def _watermark(warehouse: Warehouse, source: str, entity: str) -> int:
         f"select coalesce(max(_last_load_id), 0) as n from {CLEANSED}.{clean_name(source, entity)}"
     )
     return rows["n"][0].as_py()
+
+
+def _replaced_in_vain(warehouse: Warehouse, source: str, entity: str, since: int) -> list[int]:
+    """Loads without a row, of objects of which the cleansed table has rows of before."""
+    rows = warehouse.query(
+        f"""
+        select load_id
+        from {SOURCES}.object_ledger
+        where source = '{source}' and entity = '{entity}' and status in {SETTLED}
+            and records_loaded = 0 and load_id > {since}
+            and object_key in (select _object_key from {CLEANSED}.{clean_name(source, entity)})
+        """
+    )
+    return rows["load_id"].to_pylist()

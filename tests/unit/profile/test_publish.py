@@ -13,11 +13,13 @@ from cdp_assets.profile.publish import covered_load_id, is_behind
 from cdp_assets.resources.object_ledger import LedgerEntry, SQLiteObjectLedger, utc_now
 from cdp_assets.resources.warehouse import DuckDBWarehouse
 
+KEY = "landing/crm/contacts/dt=2026-03-01/a.csv"
+OTHER = "landing/crm/contacts/dt=2026-03-01/b.csv"
 FIRST = LedgerEntry(
     source="crm",
     entity="contacts",
     dt="2026-03-01",
-    object_key="landing/crm/contacts/dt=2026-03-01/a.csv",
+    object_key=KEY,
     object_version="v1",
     size=10,
     status="loaded",
@@ -35,34 +37,46 @@ def ledger(tmp_path: Path) -> SQLiteObjectLedger:
     return SQLiteObjectLedger(tmp_path / "ledger.sqlite")
 
 
-def load(ledger: SQLiteObjectLedger, version: str = "v1", **changes: object) -> int:
+def load(ledger: SQLiteObjectLedger, key: str = KEY, version: str = "v1", **changes: object) -> int:
     """Extract one object; gives the load id."""
-    reservation = ledger.begin(FIRST.object_key, version)
-    entry = replace(FIRST, load_id=reservation.load_id, object_version=version)
+    reservation = ledger.begin(key, version)
+    entry = replace(FIRST, object_key=key, load_id=reservation.load_id, object_version=version)
     ledger.commit(replace(entry, **changes))
     return reservation.load_id
 
 
-def covered(tmp_path: Path, ledger: SQLiteObjectLedger, cleansed: list[int]) -> int:
-    """What is covered when the cleansed table has rows of these loads."""
+def covered(
+    tmp_path: Path, ledger: SQLiteObjectLedger, cleansed: dict[str, int], since: int = 0
+) -> int:
+    """What is covered when the cleansed table has a row of each of these objects, by load id."""
     warehouse = DuckDBWarehouse(tmp_path / "cdp.duckdb", tmp_path / "published.duckdb", "1GB")
     warehouse.replace_table(SOURCES, "object_ledger", ledger.rows())
-    rows = pa.table({"_last_load_id": pa.array(cleansed, pa.int64())})
+    rows = pa.table(
+        {
+            "_object_key": pa.array(cleansed.keys(), pa.string()),
+            "_last_load_id": pa.array(cleansed.values(), pa.int64()),
+        }
+    )
     warehouse.replace_table("cleansed", "clean_crm__contacts", rows)
-    return covered_load_id(warehouse)
+    return covered_load_id(warehouse, since)
 
 
 def test_a_load_whose_rows_are_not_cleansed_yet_is_not_covered(tmp_path, ledger):
-    first, second = load(ledger), load(ledger, "v2", object_key=FIRST.object_key + "2")
-    assert covered(tmp_path, ledger, [first]) == first
-    assert covered(tmp_path, ledger, [first, second]) == second
+    first, second = load(ledger), load(ledger, OTHER)
+    assert covered(tmp_path, ledger, {KEY: first}) == first
+    assert covered(tmp_path, ledger, {KEY: first, OTHER: second}) == second
 
 
-def test_a_load_that_was_replaced_by_an_empty_one_is_waited_for_no_more(tmp_path, ledger):
-    older = load(ledger, object_key=FIRST.object_key + "2")
-    load(ledger)
-    load(ledger, "v2", records_loaded=0, records_quarantined=1)
-    assert covered(tmp_path, ledger, [older]) == older
+def test_an_object_that_came_again_without_a_row_is_covered_when_its_rows_are_gone(
+    tmp_path, ledger
+):
+    other = load(ledger, OTHER)
+    before = load(ledger)
+    empty = load(ledger, version="v2", status="empty", records_loaded=0)
+    assert covered(tmp_path, ledger, {OTHER: other, KEY: before}) == before
+    assert covered(tmp_path, ledger, {OTHER: other}) == empty
+    # What is published already is not looked at again.
+    assert covered(tmp_path, ledger, {OTHER: other, KEY: other}, since=empty) == empty
 
 
 def test_a_run_goes_on_only_where_something_is_loaded_and_not_published(ledger):
