@@ -1,9 +1,9 @@
 """What the Python stages say, in the words of Athena.
 
-The stages write SQL that both engines read, about tables named `<layer>.<name>`. Five things are
+The stages write SQL that both engines read, about tables named `<layer>.<name>`. Six things are
 spelled differently on Athena, and are put right here: the database of a layer, how an Iceberg table
-is created or replaced, a table that lasts for a session, and the type of a text. Pure functions
-of text.
+is created or replaced, a table that lasts for a session, the type of a text, and its hash. Pure
+functions of text.
 Not here: running anything (`athena_warehouse.py`), the SQL of dbt (dbt_project/macros/engine).
 """
 
@@ -26,6 +26,7 @@ _TARGET: Final = re.compile(
     r" (\w+)\.(\w+)",
     re.DOTALL,
 )
+_QUOTED_OR_SHA256: Final = re.compile(r"'(?:[^']|'')*'|\bsha256_hex\(([\w.]+)\)")
 # Iceberg DDL knows no length-less varchar and no integer.
 _DDL_TYPES: Final = {"varchar": "string", "integer": "int"}
 
@@ -34,6 +35,13 @@ def with_databases(sql: str, database_of: Callable[[str], str]) -> str:
     """The statement with each `<layer>.` as the database of that layer; texts stay as they are."""
     return _QUOTED_OR_LAYER.sub(
         lambda match: f"{database_of(match[1])}." if match[1] else match[0], sql
+    )
+
+
+def with_hashes(sql: str) -> str:
+    """The statement with each `sha256_hex(column)`, 64 lower-case digits, in Athena's words."""
+    return _QUOTED_OR_SHA256.sub(
+        lambda match: f"lower(to_hex(sha256(to_utf8({match[1]}))))" if match[1] else match[0], sql
     )
 
 
