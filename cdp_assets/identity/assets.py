@@ -196,17 +196,17 @@ def _cluster_assignments(model: MatchModel) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         """Cluster what has to be looked at, and write the candidate for the gate."""
         with leases.hold(WRITTEN_BY_RESOLVE):
-            resolution = resolve(warehouse)
-        sizes = resolution.cluster_sizes
+            resolved = resolve(warehouse)
+        clusters = resolved.clusters
         metadata = {
-            "dagster/row_count": len(resolution.assignments),
-            "is_rebuild": resolution.is_rebuild,
-            "clusters": len(sizes),
-            "largest_cluster": int(sizes.max(initial=0)),
-            "clusters_over_soft_cap": int((sizes > SOFT_CAP).sum()),
-            "clusters_over_hard_cap": int((sizes > HARD_CAP).sum()),
-            "links_refused": len(resolution.refused),
-            "cluster_sizes": _sizes_chart(sizes),
+            "dagster/row_count": resolved.records,
+            "is_rebuild": resolved.is_rebuild,
+            "clusters": int(clusters.sum()),
+            "largest_cluster": max(len(clusters) - 1, 0),
+            "clusters_over_soft_cap": int(clusters[SOFT_CAP + 1 :].sum()),
+            "clusters_over_hard_cap": int(clusters[HARD_CAP + 1 :].sum()),
+            "links_refused": resolved.refused,
+            "cluster_sizes": _sizes_chart(clusters),
         }
         pair = doubtful_pair(warehouse, model)
         if pair is not None:
@@ -238,10 +238,11 @@ def customer_map(
         )
 
 
-def _sizes_chart(sizes: np.ndarray) -> dg.MarkdownMetadataValue:
+def _sizes_chart(clusters: np.ndarray) -> dg.MarkdownMetadataValue:
     starts = [1, 2, 3, 4, 6, 11, 21, SOFT_CAP + 1, HARD_CAP + 1]
     labels = [f"{low}-{high - 1}" for low, high in pairwise(starts)]
-    counts = np.histogram(sizes, bins=[*starts, np.inf])[0].tolist()
+    bins, sizes = [*starts, np.inf], np.arange(len(clusters))
+    counts = np.histogram(sizes, bins=bins, weights=clusters)[0].tolist()
     return bar_chart(
         [*labels, f"over {HARD_CAP}"],
         counts,

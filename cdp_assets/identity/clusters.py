@@ -21,9 +21,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
+from cdp_assets.identity.components import components
 from cdp_assets.identity.constraints import (
     Constraints,
     Groups,
@@ -139,17 +138,6 @@ def cluster(
     """
     labels = components(record_count, links.left, links.right)
     return separate(labels, links, constraints, record_ids, evidence or Evidence(), soft_cap)
-
-
-def components(record_count: int, left: IntArray, right: IntArray) -> IntArray:
-    """Connected component of each record, numbered 0..k-1."""
-    if record_count == 0:
-        return _integers()
-    graph = coo_matrix(
-        (np.ones(len(left), dtype=np.int32), (left, right)), shape=(record_count, record_count)
-    )
-    _, labels = connected_components(graph, directed=False)
-    return labels.astype(np.int64)
 
 
 def separate(

@@ -1,8 +1,9 @@
 """One resolution: from the scope to the candidate assignments, with all that they would change.
 
-Here: arrays out of tables, the calls of the pure functions, tables out of arrays.
-Not here: what is in the scope (`scope.py`), applying the result (`apply.py`), judging it
-(`gate.py`).
+Here: arrays out of tables, the calls of the pure functions, tables out of arrays, and whether all
+of it is done at once or in parts.
+Not here: what is in the scope (`scope.py`, `parts.py`), applying the result (`apply.py`), judging
+it (`gate.py`).
 """
 
 # pyarrow makes its compute functions at import, where no type checker sees them.
@@ -11,10 +12,11 @@ Not here: what is in the scope (`scope.py`), applying the result (`apply.py`), j
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
+from itertools import chain, repeat
 from typing import Final
 
 import numpy as np
@@ -32,7 +34,8 @@ from cdp_assets.identity.clusters import (
     components,
     separate,
 )
-from cdp_assets.identity.scope import Scope, read_scope
+from cdp_assets.identity.parts import read_in_parts
+from cdp_assets.identity.scope import Scope, is_larger_than, number_records, read_scope
 from cdp_assets.identity.scoring import Score, evidence_of, score_pairs, unscored_pairs
 from cdp_assets.identity.stable_ids import Change, Records, assign, changes
 from cdp_assets.identity.tables import ASSIGNMENTS, CHANGES, REFUSED_MERGES
@@ -43,6 +46,11 @@ IntArray = NDArray[np.int64]
 # Above it something is wrong (a value that should be suppressed): nothing of such a cluster is
 # published. Only unique ids and human decisions can exceed `SOFT_CAP`, and so get here.
 HARD_CAP: Final = 200
+
+# Records, or links between them, that are resolved at once; more are resolved in parts of so many.
+# 4,000,000 records with 3,000,000 links take 1.7 GiB beside the engine's memory; scores and
+# doubtful components take more, so this many fit into 2 GiB.
+ROWS_IN_MEMORY: Final = 3_000_000
 
 
 @dataclass(frozen=True)
@@ -63,34 +71,117 @@ class Resolution:
     refused: pa.Table
     cluster_sizes: IntArray
 
+    @property
+    def tables(self) -> Mapping[str, pa.Table]:
+        """What is written, by name."""
+        return {
+            "assignments": self.assignments,
+            "changes": self.changes,
+            "refused": self.refused,
+        }
 
-def resolve(warehouse: Warehouse, soft_cap: int = SOFT_CAP, hard_cap: int = HARD_CAP) -> Resolution:
-    """Cluster what has to be looked at and write the candidate, for the gate to audit."""
-    with warehouse.session() as session:
-        resolution = _propose(session, soft_cap, hard_cap)
-        session.execute(
-            f"create or replace table {ASSIGNMENTS.address} as select * from assignments",
-            f"create or replace table {CHANGES.address} as select * from changes",
-            f"delete from {REFUSED_MERGES.address}" + ("" if resolution.is_rebuild else _LOOKED_AT),
-            f"insert into {REFUSED_MERGES.address} select * from refused",
-            inputs={
-                "assignments": resolution.assignments,
-                "changes": resolution.changes,
-                "refused": resolution.refused,
-            },
+
+@dataclass(frozen=True)
+class Resolved:
+    """What a resolution wrote, in numbers.
+
+    Attributes:
+        is_rebuild: every record was looked at.
+        records: rows of the assignments.
+        refused: refused links.
+        clusters: how many there are of each size; the place is the size.
+    """
+
+    is_rebuild: bool
+    records: int
+    refused: int
+    clusters: IntArray
+
+    @classmethod
+    def of(cls, resolution: Resolution) -> Resolved:
+        """The numbers of one candidate."""
+        return cls(
+            resolution.is_rebuild,
+            len(resolution.assignments),
+            len(resolution.refused),
+            np.bincount(resolution.cluster_sizes),
         )
-    return resolution
+
+    def with_more(self, more: Resolved) -> Resolved:
+        """The numbers of this and another candidate."""
+        clusters = np.zeros(max(len(self.clusters), len(more.clusters)), dtype=np.int64)
+        for part in (self.clusters, more.clusters):
+            clusters[: len(part)] += part
+        return Resolved(
+            self.is_rebuild, self.records + more.records, self.refused + more.refused, clusters
+        )
+
+
+def resolve(
+    warehouse: Warehouse,
+    soft_cap: int = SOFT_CAP,
+    hard_cap: int = HARD_CAP,
+    rows_in_memory: int = ROWS_IN_MEMORY,
+) -> Resolved:
+    """Cluster what has to be looked at and write the candidate, for the gate to audit.
+
+    Args:
+        warehouse: that has the links and gets the candidate.
+        soft_cap: only unique ids and human decisions make clusters of more records.
+        hard_cap: clusters with more records are held back.
+        rows_in_memory: see `ROWS_IN_MEMORY`.
+    """
+    with warehouse.session() as session:
+        numbered = number_records(session)
+        look_at = partial(
+            resolve_scope,
+            score=partial(score_pairs, session),
+            soft_cap=soft_cap,
+            hard_cap=hard_cap,
+        )
+        if is_larger_than(session, rows_in_memory):
+            parts = read_in_parts(session, numbered, rows_in_memory)
+            candidate, inputs = "candidate_", {}
+            resolved = _collect(session, map(look_at, parts))
+        else:
+            resolution = look_at(read_scope(session, numbered))
+            candidate, inputs = "", resolution.tables
+            resolved = Resolved.of(resolution)
+        session.execute(
+            f"create or replace table {ASSIGNMENTS.address} as"
+            f" select * from {candidate}assignments",
+            f"create or replace table {CHANGES.address} as select * from {candidate}changes",
+            f"delete from {REFUSED_MERGES.address}" + ("" if resolved.is_rebuild else _LOOKED_AT),
+            f"insert into {REFUSED_MERGES.address} select * from {candidate}refused",
+            inputs=inputs,
+        )
+    return resolved
+
+
+def _collect(session: Statements, resolutions: Iterator[Resolution]) -> Resolved:
+    """Put resolutions into the temporary tables `candidate_...`, and keep none in memory."""
+    verbs = chain(["create temporary table {} as"], repeat("insert into {}"))
+
+    def put(verb: str, resolution: Resolution) -> Resolved:
+        session.execute(
+            *(
+                f"{verb.format(f'candidate_{name}')} select * from {name}"
+                for name in resolution.tables
+            ),
+            inputs=resolution.tables,
+        )
+        return Resolved.of(resolution)
+
+    return reduce(Resolved.with_more, map(put, verbs, resolutions))
 
 
 def propose(warehouse: Warehouse, soft_cap: int = SOFT_CAP, hard_cap: int = HARD_CAP) -> Resolution:
-    """The candidate that `resolve` would write; nothing that a later run reads is changed."""
+    """The candidate that `resolve` would write; nothing that a later run reads is changed.
+
+    Made in memory, whatever its size.
+    """
     with warehouse.session() as session:
-        return _propose(session, soft_cap, hard_cap)
-
-
-def _propose(session: Statements, soft_cap: int, hard_cap: int) -> Resolution:
-    scope = read_scope(session)
-    with _no_collection():
+        scope = read_scope(session, number_records(session))
         return resolve_scope(scope, partial(score_pairs, session), soft_cap, hard_cap)
 
 
@@ -106,6 +197,7 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
+@_no_collection()
 def resolve_scope(
     scope: Scope,
     score: Score | None = None,

@@ -6,13 +6,14 @@ of these, and of the customers that a refused link ties to those. A component of
 either in the scope as a whole or not at all, and a score counts within a component only, so
 clustering the scope gives what clustering everything gives.
 
-Here: reading. Not here: clustering (`clusters.py`), ids (`stable_ids.py`), writing (`apply.py`).
+Here: reading. Not here: reading more than fits in memory (`parts.py`), clustering (`clusters.py`),
+ids (`stable_ids.py`), writing (`apply.py`).
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -48,8 +49,23 @@ class Scope:
     scores: pa.Table
 
 
-def read_scope(session: Statements) -> Scope:
-    """Read what this run has to look at.
+@dataclass(frozen=True)
+class Numbered:
+    """Which records a resolution looks at; they are in the temporary table `scope_records`.
+
+    Attributes:
+        is_rebuild: every record is in it.
+        vanished: the SELECT of those that exist no longer.
+        affected: what that SELECT reads besides tables.
+    """
+
+    is_rebuild: bool
+    vanished: str
+    affected: Mapping[str, pa.Table]
+
+
+def number_records(session: Statements) -> Numbered:
+    """Find out what this run has to look at.
 
     The temporary table `scope_records` (number, record_id...) stays until the session ends.
     """
@@ -62,14 +78,37 @@ def read_scope(session: Statements) -> Scope:
         _NUMBER_RECORDS + _only(affected, "records.record_id"),
         inputs=affected,
     )
+    return Numbered(is_rebuild, _VANISHED + _only(affected, "previous.record_id"), affected)
+
+
+def is_larger_than(session: Statements, rows: int) -> bool:
+    """Tell whether the numbered records, or the links between them, are more than so many rows."""
+    counts = session.query(
+        "select (select count(*) from scope_records) as records,"
+        " (select count(*) from identity.identity_edges) as edges"
+    ).to_pylist()[0]
+    if counts["records"] > rows:
+        return True
+    # Counting the links of some of the records takes a join, which few runs have to pay for.
+    return counts["edges"] > rows and count_links(session) > rows
+
+
+def count_links(session: Statements) -> int:
+    """How many links there are between the numbered records."""
+    counted = f"select count(*) as links_there from ({links_sql()}) as links"
+    return session.query(counted)["links_there"][0].as_py()
+
+
+def read_scope(session: Statements, numbered: Numbered) -> Scope:
+    """Read what was numbered, all of it at once."""
     return Scope(
-        is_rebuild=is_rebuild,
+        is_rebuild=numbered.is_rebuild,
         records=session.query("select * from scope_records"),
-        vanished=session.query(_VANISHED + _only(affected, "previous.record_id"), affected),
-        links=session.query(_LINKS),
-        limited=session.query(_LIMITED),
-        cannot_link=session.query(_CANNOT_LINKS),
-        scores=session.query(_STORED_SCORES),
+        vanished=session.query(numbered.vanished, numbered.affected),
+        links=session.query(links_sql()),
+        limited=session.query(limited_sql()),
+        cannot_link=session.query(cannot_links_sql()),
+        scores=session.query(stored_scores_sql()),
     )
 
 
@@ -145,10 +184,16 @@ _VANISHED = f"""
         where records.record_id = previous.record_id
     )"""
 
-# A decision may name a record that is gone; the joins drop it.
-_LINKS = f"""
+
+# The following read what `scope_records` numbers, or another table that has its columns; `more`
+# are further columns of that one, to stand first.
+
+
+def links_sql(records: str = "scope_records", more: str = "") -> str:
+    """SELECT of `Scope.links`. A decision may name a record that is gone; the joins drop it."""
+    return f"""
     select
-        a.number as "left", b.number as "right", links.tier, links.score, links.first_seen,
+        {more}a.number as "left", b.number as "right", links.tier, links.score, links.first_seen,
         links.rule, links.rule_version
     from (
         select
@@ -160,33 +205,43 @@ _LINKS = f"""
         from ({CURRENT_DECISIONS}) as decisions
         where decision = 'must_link'
     ) as links
-    inner join scope_records as a on links.left_record_id = a.record_id
-    inner join scope_records as b on links.right_record_id = b.record_id"""
+    inner join {records} as a on links.left_record_id = a.record_id
+    inner join {records} as b on links.right_record_id = b.record_id"""
 
-_CANNOT_LINKS = f"""
-    select a.number as "left", b.number as "right"
+
+def cannot_links_sql(records: str = "scope_records", more: str = "") -> str:
+    """SELECT of `Scope.cannot_link`."""
+    return f"""
+    select {more}a.number as "left", b.number as "right"
     from ({CURRENT_DECISIONS}) as decisions
-    inner join scope_records as a on decisions.left_record_id = a.record_id
-    inner join scope_records as b on decisions.right_record_id = b.record_id
+    inner join {records} as a on decisions.left_record_id = a.record_id
+    inner join {records} as b on decisions.right_record_id = b.record_id
     where decisions.decision = 'cannot_link'"""
 
-_STORED_SCORES = """
+
+def stored_scores_sql(records: str = "scope_records", more: str = "") -> str:
+    """SELECT of `Scope.scores`."""
+    return f"""
     select
-        a.number as "left", b.number as "right", pairs.match_weight,
+        {more}a.number as "left", b.number as "right", pairs.match_weight,
         pairs.veto is not null as is_vetoed
     from identity.match_pairs as pairs
-    inner join scope_records as a on pairs.left_record_id = a.record_id
-    inner join scope_records as b on pairs.right_record_id = b.record_id"""
+    inner join {records} as a on pairs.left_record_id = a.record_id
+    inner join {records} as b on pairs.right_record_id = b.record_id"""
 
-_LIMITED = """
+
+def limited_sql(records: str = "scope_records", more: str = "") -> str:
+    """SELECT of `Scope.limited`."""
+    return f"""
     select
-        scope_records.number, identifiers.identifier_type, identifiers.identifier_value,
+        {more}a.number, identifiers.identifier_type, identifiers.identifier_value,
         limits.max_per_customer
     from identity.identifiers as identifiers
     inner join identity.identity_limits as limits
         on identifiers.identifier_type = limits.identifier_type
-    inner join scope_records on identifiers.record_id = scope_records.record_id
+    inner join {records} as a on identifiers.record_id = a.record_id
     where identifiers.is_current"""
+
 
 # A deleted record follows one of several candidates: which one may change with any of them.
 _SEEDS = f"""

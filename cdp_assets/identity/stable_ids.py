@@ -66,6 +66,11 @@ def customer_id(record_id: str) -> str:
     return "c_" + hashlib.sha256(record_id.encode()).hexdigest()[:20]
 
 
+def customer_id_sql(record_id: str) -> str:
+    """The same in SQL, of a column, for sessions of a warehouse."""
+    return f"('c_' || substr(sha256_hex({record_id}), 1, 20))"
+
+
 def anchors(labels: IntArray, records: Records) -> IntArray:
     """Record number of each cluster's anchor: the least (is_device, first_seen, record_id).
 

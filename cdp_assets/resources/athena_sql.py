@@ -1,9 +1,9 @@
 """What the Python stages say, in the words of Athena.
 
-The stages write SQL that both engines read, about tables named `<layer>.<name>`. Five things are
+The stages write SQL that both engines read, about tables named `<layer>.<name>`. Seven things are
 spelled differently on Athena, and are put right here: the database of a layer, how an Iceberg table
-is created or replaced, a table that lasts for a session, and the type of a text. And a view, as
-Glue keeps it. Pure functions of text.
+is created or replaced, a table that lasts for a session, the type of a text, its hash, and how Glue
+keeps a view. Pure functions of text.
 Not here: running anything (`athena_warehouse.py`), the SQL of dbt (dbt_project/macros/engine).
 """
 
@@ -31,6 +31,7 @@ _TARGET: Final = re.compile(
     re.DOTALL,
 )
 _VIEW: Final = re.compile(r"/\* Presto View: (\S+) \*/")
+_QUOTED_OR_SHA256: Final = re.compile(r"'(?:[^']|'')*'|\bsha256_hex\(([\w.]+)\)")
 # Iceberg DDL knows no length-less varchar and no integer.
 _DDL_TYPES: Final = {"varchar": "string", "integer": "int"}
 
@@ -64,6 +65,13 @@ def view_of_databases(text: str, databases: Mapping[str, str]) -> str:
     )
     view["schema"] = databases.get(view.get("schema"), view.get("schema"))
     return f"/* Presto View: {base64.b64encode(json.dumps(view).encode()).decode()} */"
+
+
+def with_hashes(sql: str) -> str:
+    """The statement with each `sha256_hex(column)`, 64 lower-case digits, in Athena's words."""
+    return _QUOTED_OR_SHA256.sub(
+        lambda match: f"lower(to_hex(sha256(to_utf8({match[1]}))))" if match[1] else match[0], sql
+    )
 
 
 def target_of(sql: str) -> tuple[str, str] | None:

@@ -495,7 +495,7 @@ class _Session:
             self._warehouse.run(created, self._database)
 
     def _spelled(self, sql: str) -> str:
-        return spelling.with_databases(sql, self._database_of)
+        return spelling.with_databases(spelling.with_hashes(sql), self._database_of)
 
     def _show(self, inputs: Mapping[str, pa.Table] | None) -> None:
         for name, rows in (inputs or {}).items():

@@ -33,6 +33,8 @@ _TRINO_WORDS: Final = (
     "to_utf8(text) as encode(text)",
     "array_join(items, separator) as array_to_string(items, separator)",
 )
+# What statements of a session say on both engines; `athena_sql.py` has the words of the other.
+_SESSION_WORD: Final = "sha256_hex(text) as sha256(text)"
 
 
 class NothingPublishedError(PlatformError):
@@ -140,6 +142,7 @@ class DuckDBWarehouse:
     def session(self) -> Iterator[Statements]:
         """Run several statements in one place: temporary tables last until the block ends."""
         with self.connect() as connection:
+            connection.execute(f"create temporary macro {_SESSION_WORD}")
             yield _DuckDBSession(connection)
 
     def query(self, sql: str, inputs: Mapping[str, pa.Table] | None = None) -> pa.Table:
