@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from cdp_assets.naming import IDENTITY, TRAINED_MODEL
 from cdp_assets.sample.generate import SampleSize, generate
 
 BIN = Path(sys.executable).parent
@@ -87,7 +88,10 @@ def new_home(path: Path, sample: Path, *, landed: bool = True) -> Home:
 
 @pytest.fixture(scope="session")
 def loaded(tmp_path_factory: pytest.TempPathFactory, sample: Path, worker_id: str) -> Home:
-    """The company after one full run. Tests read it and leave it as it is."""
+    """The company after a backfill over all its days, by Dagster's own command line.
+
+    Tests read it and leave it as it is.
+    """
     base = tmp_path_factory.getbasetemp()
     # Workers' folders lie side by side: the first to come runs it, and the others wait.
     path = (base if worker_id == "master" else base.parent) / "loaded"
@@ -95,6 +99,12 @@ def loaded(tmp_path_factory: pytest.TempPathFactory, sample: Path, worker_id: st
         fcntl.flock(lock, fcntl.LOCK_EX)
         done = path.with_suffix(".done")
         if not done.exists():
-            new_home(path, sample).cdp("run")
+            home = new_home(path, sample)
+            days = sorted({day.name[3:] for day in home.landing.glob("*/*/dt=*")})
+            home.command(
+                str(BIN / "dagster"), "asset", "materialize", "-m", "cdp_assets.definitions",
+                "--select", f'not key:"{IDENTITY}/{TRAINED_MODEL}"',
+                "--partition-range", f"{days[0]}...{days[-1]}",
+            )  # fmt: skip
             done.touch()
     return Home(path)

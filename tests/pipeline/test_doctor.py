@@ -7,7 +7,9 @@ def test_a_sound_home_is_told_to_be_sound(loaded):
     assert "sound and agree" in loaded.cdp("doctor").stdout
 
 
-def test_a_damaged_ledger_is_named_and_rebuilt_from_landing_to_the_same_hash(loaded, tmp_path):
+def test_a_damaged_ledger_is_named_and_a_run_from_landing_gives_the_hash_of_a_backfill(
+    loaded, tmp_path
+):
     home = loaded.copy(tmp_path / "home")
     (home.path / "ledger.sqlite").write_bytes(b"not a database, but long enough to be read as one")
 
