@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import duckdb
 import pytest
@@ -75,5 +76,10 @@ def test_one_option_is_asked_for_and_no_second(loaded: Home):
 def test_the_key_of_the_hashes_is_its_owners_alone_and_in_no_log(loaded: Home):
     assert (loaded.path / "hmac.key").stat().st_mode & 0o777 == 0o600
     assert len((loaded.path / "hmac.key").read_bytes()) == 32
-    log = (loaded.path / "run.log").read_bytes()
-    assert (loaded.path / "hmac.key").read_bytes().hex().encode() not in log
+    key = (loaded.path / "hmac.key").read_bytes()
+    told = [path for folder in ("dagster", "dbt") for path in (loaded.path / folder).rglob("*")]
+    assert any(path.suffix == ".log" for path in told)
+    for path in filter(Path.is_file, told):
+        content = path.read_bytes()
+        assert key not in content, path
+        assert key.hex().encode() not in content, path
