@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -19,6 +19,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from cdp_assets.errors import PlatformError
+from cdp_assets.resources.sqlite import open_file
 
 # Kinesis counts in up to 129 digits; padded, the order of texts is that of numbers.
 _DIGITS: Final = 129
@@ -159,10 +160,7 @@ class SQLiteCheckpoints:
     @contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with closing(
-                sqlite3.connect(self._path, timeout=30, isolation_level=None)
-            ) as connection:
+            with open_file(self._path) as connection:
                 connection.execute(_TABLE)
                 yield connection
         except sqlite3.DatabaseError as error:

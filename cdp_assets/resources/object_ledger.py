@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Final, Literal, Protocol
 import pyarrow as pa
 
 from cdp_assets.errors import PlatformError
+from cdp_assets.resources.sqlite import make_tables, open_file, transaction
 
 Status = Literal["loaded", "empty", "refused", "missing", "superseded"]
 
@@ -203,7 +204,7 @@ class SQLiteObjectLedger:
 
     def begin(self, object_key: str, object_version: str) -> Reservation:
         """Reserve a load id, larger than any before it."""
-        with self._connect() as connection, _transaction(connection):
+        with self._connect() as connection, transaction(connection):
             cursor = connection.execute(
                 "insert into reservations (object_key, object_version) values (?, ?)",
                 [object_key, object_version],
@@ -236,7 +237,7 @@ class SQLiteObjectLedger:
                 select max(load_id) from objects where object_key = ?1 and status != 'missing'
             )
         """
-        with self._connect() as connection, _transaction(connection):
+        with self._connect() as connection, transaction(connection):
             if self._is_recorded(connection, entry):
                 return
             connection.execute(f"insert into objects ({_COLUMNS}) values ({places})", values)
@@ -276,7 +277,7 @@ class SQLiteObjectLedger:
 
     def mark_published(self, load_id: int) -> None:
         """Remember that every load up to `load_id` is in the published version."""
-        with self._connect() as connection, _transaction(connection):
+        with self._connect() as connection, transaction(connection):
             connection.execute(
                 "update marks set published_load_id = max(published_load_id, ?)", [load_id]
             )
@@ -288,7 +289,7 @@ class SQLiteObjectLedger:
 
     def replace_unknown(self, source: str, unknown: Sequence[UnknownObject]) -> None:
         """Make `unknown` the unknown objects of a source's landing folder."""
-        with self._connect() as connection, _transaction(connection):
+        with self._connect() as connection, transaction(connection):
             connection.execute("delete from unknown_objects where source = ?", [source])
             connection.executemany(
                 "insert or replace into unknown_objects values (?, ?, ?)",
@@ -318,10 +319,7 @@ class SQLiteObjectLedger:
     @contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with closing(
-                sqlite3.connect(self._path, timeout=30, isolation_level=None)
-            ) as connection:
+            with open_file(self._path) as connection:
                 _migrate(connection, self._path)
                 yield connection
         except sqlite3.OperationalError as error:
@@ -349,19 +347,12 @@ def _entries(
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    version = _scalar(connection, "pragma user_version")
-    if version == _SCHEMA_VERSION:
-        return
-    if version != 0:
+    version = make_tables(connection, _SCHEMA_VERSION, _tables())
+    if version != _SCHEMA_VERSION:
         raise LedgerError(
             f"The object ledger {path} was written by another release (schema {version}, this "
             f"release writes {_SCHEMA_VERSION}): use that release, or run `cdp doctor`."
         )
-    # Another process may be making the same tables: each statement may find its work done.
-    with _transaction(connection):
-        for statement in _tables():
-            connection.execute(statement)
-        connection.execute(f"pragma user_version = {_SCHEMA_VERSION}")
 
 
 def _tables() -> Iterator[str]:
@@ -390,18 +381,6 @@ def _tables() -> Iterator[str]:
 
 def _scalar(connection: sqlite3.Connection, sql: str, values: Sequence[object] = ()) -> int:
     return connection.execute(sql, values).fetchone()[0]
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    # Immediate: two writers queue at the start instead of failing half-way.
-    connection.execute("begin immediate")
-    try:
-        yield
-    except BaseException:
-        connection.execute("rollback")
-        raise
-    connection.execute("commit")
 
 
 def utc_now() -> datetime:

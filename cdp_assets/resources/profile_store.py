@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, Protocol
@@ -17,6 +17,7 @@ from typing import Final, Literal, Protocol
 import pyarrow as pa
 
 from cdp_assets.errors import PlatformError
+from cdp_assets.resources.sqlite import make_tables, open_file, transaction
 
 Kind = Literal["profile", "redirect", "gone"]
 
@@ -165,7 +166,7 @@ class SQLiteProfileStore:
 
     def begin_sync(self) -> int:
         """A number larger than any before it."""
-        with self._connect() as connection, _transaction(connection):
+        with self._connect() as connection, transaction(connection):
             [number] = connection.execute(
                 "update syncs set last_number = last_number + 1 returning last_number"
             ).fetchone()
@@ -190,7 +191,7 @@ class SQLiteProfileStore:
     def write(self, origin: Origin, entries: Sequence[Entry]) -> Written:
         """Put entries, each in place of what its id held, unless a newer sync wrote that."""
         fitting, refused = split_refused(entries)
-        with self._connect() as connection, _transaction(connection):
+        with self._connect() as connection, transaction(connection):
             outdated = tuple(
                 entry.customer_id for entry in fitting if not _put(connection, origin, entry)
             )
@@ -215,10 +216,7 @@ class SQLiteProfileStore:
     @contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with closing(
-                sqlite3.connect(self._path, timeout=30, isolation_level=None)
-            ) as connection:
+            with open_file(self._path) as connection:
                 connection.row_factory = sqlite3.Row
                 # What is deleted is overwritten, so that no profile can be read from the file.
                 connection.execute("pragma secure_delete = on")
@@ -293,19 +291,12 @@ def stored_profile(found: Mapping[str, object]) -> StoredProfile | None:
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    version = connection.execute("pragma user_version").fetchone()[0]
-    if version == _SCHEMA_VERSION:
-        return
-    if version:
+    version = make_tables(connection, _SCHEMA_VERSION, _TABLES)
+    if version != _SCHEMA_VERSION:
         raise ProfileStoreError(
             f"The profile store {path} was written by another release (schema {version}, this "
             f"release writes {_SCHEMA_VERSION}): move it aside and launch refresh_profiles."
         )
-    # Another process may be making the same tables: each statement may find its work done.
-    with _transaction(connection):
-        for statement in _TABLES:
-            connection.execute(statement)
-        connection.execute(f"pragma user_version = {_SCHEMA_VERSION}")
 
 
 _TABLES: Final = (
@@ -325,14 +316,3 @@ _TABLES: Final = (
     "create table if not exists syncs (last_number integer not null)",
     "insert into syncs select 0 where not exists (select 1 from syncs)",
 )
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    connection.execute("begin immediate")
-    try:
-        yield
-    except BaseException:
-        connection.execute("rollback")
-        raise
-    connection.execute("commit")
