@@ -89,8 +89,7 @@ def replay_quarantine(settings: Settings, source: str, entity: str) -> None:
             f" {report.total.quarantined} still in quarantine."
         )
         if report.total.objects:
-            with _timed("the whole run"):
-                run_job(settings, instance, "refresh_profiles", {}, on_step=_say)
+            _refresh(settings, instance)
     print_summary(settings)
 
 
@@ -121,13 +120,16 @@ def _catch_up(settings: Settings, instance: dg.DagsterInstance) -> None:
     """Publish what a run that failed left behind; apply decisions of people and another model."""
     if is_behind(build_ledger(settings)):
         _say("Going on where a run failed, cleansing to publish:")
-        with _timed("the whole run"):
-            run_job(settings, instance, "refresh_profiles", {}, on_step=_say)
+        _refresh(settings, instance)
     found = unapplied(settings)
     if found:
         _say(f"Applying {' and '.join(found)}:")
-        with _timed("the whole run"):
-            run_job(settings, instance, "refresh_profiles", {}, on_step=_say)
+        _refresh(settings, instance)
+
+
+def _refresh(settings: Settings, instance: dg.DagsterInstance) -> None:
+    with _timed("the whole run"):
+        run_job(settings, instance, "refresh_profiles", {}, on_step=_say)
 
 
 def _generate_once(settings: Settings) -> None:
