@@ -159,10 +159,6 @@ class AthenaWarehouse:
             for table in self._glue.tables(self.database(layer))
         }
 
-    def published_tables(self, layer: str) -> list[Mapping[str, Any]]:
-        """What Glue says of each published table of a layer."""
-        return list(self._glue.tables(self.published_database(layer)))
-
     def publish(self) -> None:
         """Make what is written now the version that readers see.
 

@@ -38,6 +38,9 @@ from tests.athena_local.server import REGION, LocalAthena, running
 TENANT: Final = "acme"
 _CDP: Final = str(Path(sys.executable).parent / "cdp")
 _SEED: Final = 11
+_LAYERS: Final = [CLEANSED, IDENTITY, PROFILE]
+# The databases that hold DuckDB's tables and Athena's while they are compared.
+_SIDES: Final = ("local", "memory")
 # When and in which order something was loaded, and the version of an object: each platform's own.
 _OF_THE_LOAD: Final = frozenset({"_last_load_id", "_load_id", "_loaded_at", "_object_version"})
 # When a run was, and numbers that each engine hashes in its own way.
@@ -96,11 +99,8 @@ class Platforms:
         }
         self._local_environment = {**inherited, "CDP_HOME": str(self._local)}
         of_aws = {
-            **athena.environment,
+            **athena.of_tenant(TENANT),
             "CDP_HOME": str(folder / "aws"),
-            "CDP_PROFILE": "aws",
-            "CDP_TENANT": TENANT,
-            "CDP_LAKE_URL": f"{athena.lake}/parity",
             "CDP_ALERTS_TOPIC_ARN": _deploy(athena),
         }
         self._aws_environment = {**inherited, **of_aws}
@@ -132,7 +132,7 @@ class Platforms:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
         bucket = self._athena.lake.removeprefix("s3://")
-        self._objects.put_object(Bucket=bucket, Key=f"parity/{key}", Body=content)
+        self._objects.put_object(Bucket=bucket, Key=f"{TENANT}/{key}", Body=content)
 
     def _replace_an_object(self) -> None:
         """The last line of an object of contacts, of which there is no copy, is gone."""
@@ -175,83 +175,76 @@ class Platforms:
         """Rows per table on DuckDB, and what differs."""
         rows: dict[str, int] = {}
         differences: dict[str, str] = {}
-        ours = self._published_locally()
-        theirs = self._published_on_athena()
-        for table in sorted(ours.keys() ^ theirs.keys()):
-            differences[table] = "published by one engine only"
-        for table in sorted(ours.keys() & theirs.keys()):
-            rows[table], difference = self._difference(table, ours[table], theirs[table])
-            if difference:
-                differences[table] = difference
-        return rows, differences
-
-    def _difference(
-        self, table: str, columns: Mapping[str, str], others: Sequence[str]
-    ) -> tuple[int, str]:
-        if sorted(columns) != sorted(others):
-            return 0, f"columns: {sorted(set(columns) ^ set(others))}"
-        shown = [_shown(table, name, kind) for name, kind in sorted(columns.items())]
-        texts = ", ".join(text for text in shown if text)
-        layer, name = table.split(".")
-        # Read as the platform's own stages read: by statement, as Arrow.
-        given = self.warehouse.select(
-            f'select * from {self.warehouse.published_database(layer)}."{name}"'
-        )
         with duckdb.connect() as connection:
             connection.execute("set TimeZone = 'UTC'")
+            # Read as the platform's own stages read: by statement, as Arrow.
+            self.warehouse.copy_published(connection, lambda address: address[0] in _LAYERS)
+            theirs = _tables(connection)
             connection.execute(f"attach '{self._published}' as local (read_only)")
-            connection.register("given", given)
-            connection.execute(
-                f"create temp table ours as select row({texts}) as line from local.{table}"
-            )
-            connection.execute(
-                f"create temp table theirs as select row({texts}) as line from given"
-            )
-            counts = []
-            for one, other in (("ours", "theirs"), ("theirs", "ours")):
-                only = f"select line from {one} except all select line from {other}"
-                found = connection.execute(
-                    f"select count(*), min(line::varchar) from ({only})"
-                ).fetchone() or (0, None)
-                counts.append(found)
-            total = connection.execute("select count(*) from ours").fetchone() or (0,)
-        if not any(count for count, _ in counts):
-            return total[0], ""
-        (mine, my_first), (other, their_first) = counts
-        return total[0], f"{mine} rows of DuckDB ({my_first}), {other} of Athena ({their_first})"
+            ours = _tables(connection, "local")
+            for table in sorted(ours.keys() ^ theirs.keys()):
+                differences[table] = "published by one engine only"
+            for table in sorted(ours.keys() & theirs.keys()):
+                if ours[table].keys() == theirs[table].keys():
+                    rows[table], difference = _difference(connection, table, ours[table])
+                else:
+                    rows[table] = 0
+                    difference = f"columns: {sorted(ours[table].keys() ^ theirs[table].keys())}"
+                if difference:
+                    differences[table] = difference
+        return rows, differences
 
     @property
     def _published(self) -> Path:
         return self._local / "warehouse" / "published.duckdb"
 
-    def _published_locally(self) -> dict[str, dict[str, str]]:
-        """The columns of each table, with their types."""
-        found: dict[str, dict[str, str]] = {}
-        for layer, table, column, kind in self._query_local(
-            f"""
-            select table_schema, table_name, column_name, data_type
-            from information_schema.columns
-            join information_schema.tables using (table_schema, table_name)
-            where table_schema in ('{CLEANSED}', '{IDENTITY}', '{PROFILE}')
-                and table_type = 'BASE TABLE'
-            """
-        ):
-            found.setdefault(f"{layer}.{table}", {})[column] = kind
-        return found
-
-    def _published_on_athena(self) -> dict[str, list[str]]:
-        return {
-            f"{layer}.{table['Name']}": [
-                column["Name"] for column in table["StorageDescriptor"]["Columns"]
-            ]
-            for layer in (CLEANSED, IDENTITY, PROFILE)
-            for table in self.warehouse.published_tables(layer)
-            if table.get("TableType") != "VIRTUAL_VIEW"
-        }
-
     def _query_local(self, sql: str) -> list[tuple[Any, ...]]:
         with duckdb.connect(str(self._published), read_only=True) as connection:
             return connection.execute(sql).fetchall()
+
+
+def _tables(
+    connection: duckdb.DuckDBPyConnection, catalog: str = "memory"
+) -> dict[str, dict[str, str]]:
+    """The columns of each published table of a database, with their types."""
+    found: dict[str, dict[str, str]] = {}
+    for layer, table, column, kind in connection.execute(
+        """
+        select columns.schema_name, columns.table_name, column_name, columns.data_type
+        from duckdb_columns() as columns
+        inner join duckdb_tables() as tables using (database_name, schema_name, table_name)
+        where database_name = ? and list_contains(?, schema_name)
+        """,
+        [catalog, _LAYERS],
+    ).fetchall():
+        found.setdefault(f"{layer}.{table}", {})[column] = kind
+    return found
+
+
+def _difference(
+    connection: duckdb.DuckDBPyConnection, table: str, columns: Mapping[str, str]
+) -> tuple[int, str]:
+    """The rows of a table on DuckDB, and which ones only one engine has.
+
+    Args:
+        connection: Athena's tables are its own, and DuckDB's are attached as `local`.
+        table: with its layer.
+        columns: with the types that they have on DuckDB.
+    """
+    shown = [_shown(table, name, kind) for name, kind in sorted(columns.items())]
+    texts = ", ".join(text for text in shown if text)
+    ours, theirs = (f"select row({texts}) as line from {side}.{table}" for side in _SIDES)
+    counts = []
+    for one, other in ((ours, theirs), (theirs, ours)):
+        found = connection.execute(
+            f"select count(*), min(line::varchar) from ({one} except all {other})"
+        ).fetchone() or (0, None)
+        counts.append(found)
+    total = connection.execute(f"select count(*) from local.{table}").fetchone() or (0,)
+    if not any(count for count, _ in counts):
+        return total[0], ""
+    (mine, my_first), (other, their_first) = counts
+    return total[0], f"{mine} rows of DuckDB ({my_first}), {other} of Athena ({their_first})"
 
 
 def _shown(table: str, column: str, kind: str) -> str | None:

@@ -528,6 +528,16 @@ class LocalAthena:
     catalog: Catalog
     lake: str
 
+    def of_tenant(self, tenant: str | None = None) -> dict[str, str]:
+        """The environment of one tenant's platform; without a name, of a new tenant."""
+        tenant = tenant or f"t{uuid.uuid4().hex[:8]}"
+        return {
+            **self.environment,
+            "CDP_PROFILE": "aws",
+            "CDP_TENANT": tenant,
+            "CDP_LAKE_URL": f"{self.lake}/{tenant}",
+        }
+
 
 @contextmanager
 def running(folder: Path, patience_seconds: float = _PATIENCE_SECONDS) -> Iterator[LocalAthena]:

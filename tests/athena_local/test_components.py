@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 
 import pyarrow as pa
@@ -12,7 +11,7 @@ from cdp_assets.identity.stable_ids import customer_id, customer_id_sql
 from cdp_assets.resources.build import build_athena
 from cdp_assets.resources.warehouse import Statements
 from cdp_assets.settings import load_settings
-from tests.athena_local.server import REGION, LocalAthena
+from tests.athena_local.server import LocalAthena
 from tests.unit.identity.graphs import SHAPES, as_groups, find, in_memory
 
 pytestmark = pytest.mark.athena
@@ -20,15 +19,7 @@ pytestmark = pytest.mark.athena
 
 @pytest.fixture
 def session(athena: LocalAthena) -> Iterator[Statements]:
-    tenant = f"t{uuid.uuid4().hex[:8]}"
-    environment = {
-        "CDP_PROFILE": "aws",
-        "CDP_TENANT": tenant,
-        "CDP_LAKE_URL": f"{athena.lake}/{tenant}",
-        "AWS_REGION": REGION,
-        **athena.environment,
-    }
-    with build_athena(load_settings(environment)).session() as session:
+    with build_athena(load_settings(athena.of_tenant())).session() as session:
         yield session
 
 

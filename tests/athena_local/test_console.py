@@ -7,7 +7,6 @@ here: what the commands should say (tests/unit/identity), what the models hold (
 from __future__ import annotations
 
 import csv
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -31,7 +30,7 @@ from cdp_assets.resources.warehouse import NothingPublishedError, RawTable
 from cdp_assets.settings import Settings, load_settings
 from cdp_assets.sources.contracts import load_contracts
 from cdp_assets.summary import summary_lines
-from tests.athena_local.server import REGION, LocalAthena
+from tests.athena_local.server import LocalAthena
 from tests.unit.identity.published import DAY, Published
 
 pytestmark = pytest.mark.athena
@@ -69,17 +68,7 @@ def engines(athena: LocalAthena, tmp_path_factory: pytest.TempPathFactory) -> En
     _people(made)
     local = made.settings()
     _company(local)
-    tenant = f"t{uuid.uuid4().hex[:8]}"
-    aws = load_settings(
-        {
-            "CDP_HOME": str(local.home),
-            "CDP_PROFILE": "aws",
-            "CDP_TENANT": tenant,
-            "CDP_LAKE_URL": f"{athena.lake}/{tenant}",
-            "AWS_REGION": REGION,
-            **athena.environment,
-        }
-    )
+    aws = load_settings({**athena.of_tenant(), "CDP_HOME": str(local.home)})
     _publish(local, aws, athena)
     return Engines(local, aws)
 

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import uuid
-
 import pytest
 
 from cdp_assets.identity.resolve import resolve
 from cdp_assets.resources.build import build_athena
 from cdp_assets.settings import load_settings
-from tests.athena_local.server import REGION, LocalAthena
+from tests.athena_local.server import LocalAthena
 from tests.unit.identity.left_by_models import candidate, put
 
 pytestmark = pytest.mark.athena
 
 
 def test_a_resolution_in_parts_writes_what_one_in_memory_writes(athena: LocalAthena):
-    tenant = f"t{uuid.uuid4().hex[:8]}"
-    environment = {
-        "CDP_PROFILE": "aws",
-        "CDP_TENANT": tenant,
-        "CDP_LAKE_URL": f"{athena.lake}/{tenant}",
-        "AWS_REGION": REGION,
-        **athena.environment,
-    }
-    warehouse = build_athena(load_settings(environment))
+    warehouse = build_athena(load_settings(athena.of_tenant()))
     put(warehouse)
     resolve(warehouse)
     at_once = candidate(warehouse)

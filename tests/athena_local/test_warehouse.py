@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
@@ -24,16 +23,7 @@ MAKE = "create table if not exists identity.customer_map (record_id varchar, cus
 
 @pytest.fixture
 def settings(athena: LocalAthena) -> Settings:
-    tenant = f"t{uuid.uuid4().hex[:8]}"
-    return load_settings(
-        {
-            "CDP_PROFILE": "aws",
-            "CDP_TENANT": tenant,
-            "CDP_LAKE_URL": f"{athena.lake}/{tenant}",
-            "AWS_REGION": REGION,
-            **athena.environment,
-        }
-    )
+    return load_settings(athena.of_tenant())
 
 
 @pytest.fixture
