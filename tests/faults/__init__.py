@@ -1,0 +1,1 @@
+"""What the platform survives: the catalogue of faults, the kills, and what shows each of them."""
