@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from cdp_assets.failpoints import arm
 from cdp_assets.settings import Settings, export_settings, load_settings
 
 app = typer.Typer(
@@ -318,6 +319,7 @@ def _print(lines: Iterable[str]) -> None:
 
 def _settings() -> Settings:
     settings = load_settings()
+    arm(settings.failpoint)
     export_settings(settings)
     return settings
 

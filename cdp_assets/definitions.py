@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from cdp_assets.failpoints import arm
 from cdp_assets.graph import build_defs
 from cdp_assets.settings import load_settings
 
-defs = build_defs(load_settings())
+_settings = load_settings()
+arm(_settings.failpoint)
+defs = build_defs(_settings)

@@ -101,6 +101,8 @@ class Settings:
     checkpoint_table: str = "cdp-main-checkpoints"
     kms_key: str | None = None
     lease_patience: int = 3_600
+    lease_seconds: int = 2_100
+    failpoint: str = ""
 
     @property
     def lake_folder(self) -> Path | None:
@@ -195,6 +197,8 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         checkpoint_table=env.get("CDP_CHECKPOINT_TABLE", f"cdp-{tenant}-checkpoints"),
         kms_key=_kms_key(env.get("CDP_KMS_KEY", "")),
         lease_patience=_lease_patience(env.get("CDP_LEASE_PATIENCE", "3600")),
+        lease_seconds=_lease_seconds(env.get("CDP_LEASE_SECONDS", "2100")),
+        failpoint=env.get("CDP_FAILPOINT", ""),
     )
 
 
@@ -250,6 +254,13 @@ def _lease_patience(text: str) -> int:
     # Under 35 minutes, a step does not outwait the lease of a run that was killed.
     if not (text.isascii() and text.isdecimal() and int(text) <= 86_400):
         raise SettingsError(f"CDP_LEASE_PATIENCE is {text!r}: it takes 0 to 86400 seconds.")
+    return int(text)
+
+
+def _lease_seconds(text: str) -> int:
+    # Athena ends a statement after 30 minutes: a killed run's may outlast a shorter lease.
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= 86_400):
+        raise SettingsError(f"CDP_LEASE_SECONDS is {text!r}: it takes 1 to 86400.")
     return int(text)
 
 

@@ -16,6 +16,7 @@ from dagster_dbt import DbtCliInvocation, DbtCliResource, DbtProject, dbt_assets
 
 from cdp_assets.dbt.project import prune_invocations
 from cdp_assets.dbt.translator import Translator
+from cdp_assets.failpoints import reach
 from cdp_assets.naming import CLEANSED, IDENTITY, PROFILE, WAREHOUSE_POOL
 from cdp_assets.partitions import SINGLE_RUN
 from cdp_assets.resources.leases import Hold, Leases
@@ -126,6 +127,7 @@ def all_events(invocation: DbtCliInvocation, hold: Hold) -> list[Any]:
     is_told = False
     for event in invocation.stream():
         events.append(event)
+        reach("dbt.event")
         if hold.is_lost and not is_told:
             # As on a key press: dbt stops its statements, too. The end of the hold is the error.
             invocation.process.send_signal(signal.SIGINT)

@@ -12,6 +12,9 @@ import sys
 import threading
 import time
 
+from cdp_assets.failpoints import arm, is_armed, of_dbt
+from cdp_assets.settings import load_settings
+
 _POLL_SECONDS = 1.0
 _EXIT_ORPHANED = 113
 
@@ -25,8 +28,11 @@ def main() -> None:
     # sixth of its start.
     gc.disable()
 
-    from dbt.cli.main import cli
+    from dbt.cli.main import cli, dbtRunner
 
+    arm(load_settings().failpoint)
+    if is_armed():
+        sys.exit(0 if dbtRunner(callbacks=[of_dbt]).invoke(sys.argv[1:]).success else 1)
     sys.argv[0] = "dbt"
     cli()
 

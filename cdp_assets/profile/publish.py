@@ -11,6 +11,7 @@ from typing import Final
 
 import pyarrow.compute as pc
 
+from cdp_assets.failpoints import reach
 from cdp_assets.identity.touched import acknowledge_published
 from cdp_assets.naming import CLEANSED, SOURCES, clean_name
 from cdp_assets.resources.object_ledger import SETTLED, ObjectLedger
@@ -47,6 +48,7 @@ def publish(warehouse: Warehouse, ledger: ObjectLedger) -> Published:
     load_id = covered_load_id(warehouse, ledger.published_load_id())
     acknowledge_published(warehouse)
     warehouse.publish()
+    reach("publish.before_ledger")
     ledger.mark_published(load_id)
     customers = warehouse.query("select count(*) as n from profile.customer_profiles")
     return Published(customers=customers["n"][0].as_py(), load_id=load_id)

@@ -97,7 +97,8 @@ def build_leases(settings: Settings) -> Leases:
     """Who may write a table: nothing to ask on one machine, items beside the ledger on AWS."""
     if settings.profile == "aws":
         client = dynamodb_client(settings.region)
-        pace = Pace(patience=settings.lease_patience)
+        lease = settings.lease_seconds
+        pace = Pace(lease, min(30, lease / 10), settings.lease_patience, min(5, lease / 10))
         return DynamoDBLeases(client, settings.ledger_table, settings.tenant, pace)
     return NoLeases()
 

@@ -27,6 +27,7 @@ from obstore.auth.boto3 import Boto3CredentialProvider
 from obstore.fsspec import FsspecStore
 
 from cdp_assets.errors import PlatformError
+from cdp_assets.failpoints import reach
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, S3Config
@@ -203,7 +204,9 @@ class LocalObjectStore:
         try:
             with scratch.open("xb") as handle:
                 yield handle
+            reach("lake.before_commit")
             scratch.replace(path)
+            reach("lake.after_commit")
         finally:
             scratch.unlink(missing_ok=True)
 

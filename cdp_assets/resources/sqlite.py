@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from cdp_assets.failpoints import reach
+
 
 @contextmanager
 def open_file(path: Path) -> Iterator[sqlite3.Connection]:
@@ -30,7 +32,9 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     except BaseException:
         connection.execute("rollback")
         raise
+    reach("sqlite.before_commit")
     connection.execute("commit")
+    reach("sqlite.after_commit")
 
 
 def make_tables(connection: sqlite3.Connection, version: int, statements: Iterable[str]) -> int:

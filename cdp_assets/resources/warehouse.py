@@ -19,6 +19,7 @@ import duckdb
 import pyarrow as pa
 
 from cdp_assets.errors import PlatformError
+from cdp_assets.failpoints import reach
 from cdp_assets.naming import LAYERS, SOURCES
 
 # Layer and name.
@@ -195,8 +196,10 @@ class DuckDBWarehouse:
             connection.execute("checkpoint")
         incoming = self._published_path.with_suffix(".incoming")
         shutil.copyfile(self._path, incoming)
+        reach("publish.mid_write")
         with incoming.open("rb") as handle:
             os.fsync(handle.fileno())
+        reach("publish.before_commit")
         incoming.replace(self._published_path)
 
     @contextmanager
@@ -251,7 +254,9 @@ class _DuckDBSession:
         self._register(inputs)
         with _transaction(self._connection):
             for statement in statements:
+                reach("warehouse.before_statement")
                 self._connection.execute(statement)
+                reach("warehouse.after_statement")
 
     def _register(self, inputs: Mapping[str, pa.Table] | None) -> None:
         for name, rows in (inputs or {}).items():
@@ -276,4 +281,6 @@ def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     except BaseException:
         connection.execute("rollback")
         raise
+    reach("warehouse.before_commit")
     connection.execute("commit")
+    reach("warehouse.after_commit")

@@ -18,6 +18,7 @@ from typing import IO, Final
 import pyarrow as pa
 
 from cdp_assets.errors import PlatformError
+from cdp_assets.failpoints import reach
 from cdp_assets.resources.object_ledger import (
     LedgerEntry,
     LedgerError,
@@ -272,12 +273,14 @@ class Extraction:
         """
         dt = parse_landing_key(info.key).dt
         load = _Load(info, dt, self._ledger.begin(info.key, info.version), utc_now())
+        reach("extract.before_read")
         try:
             entry = self._run(load)
         except ObjectMissingError:
             entry = self._passed_over(load, "is gone since it was listed")
         except ObjectChangedError:
             entry = self._passed_over(load, "was written to while it was read: next time")
+        reach("extract.before_ledger")
         self._ledger.commit(entry)
         return entry
 
@@ -297,6 +300,7 @@ class Extraction:
                     if refusals:
                         quarantine.write(self._quarantine_rows(refusals, load))
                 tally.check(info.key)
+                reach("extract.after_read")
         except ObjectRefused as refused:
             return self._refuse(load, refused)
         return self._entry(load, "loaded" if tally.records_in else "empty", tally)

@@ -18,6 +18,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cdp_assets.failpoints import reach
 from cdp_assets.naming import SOURCES, raw_name
 from cdp_assets.resources.object_ledger import ObjectLedger
 from cdp_assets.resources.object_store import ObjectMissingError, ObjectStore
@@ -165,6 +166,7 @@ class ParquetFile:
             )
             self._stack.enter_context(self._writer)
         self._writer.write_table(rows)
+        reach("lake.mid_write")
 
     def __enter__(self) -> ParquetFile:
         return self

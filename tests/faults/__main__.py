@@ -1,0 +1,82 @@
+"""The whole fault matrix, and what it came to: `make test-faults`.
+
+Not here: the kills, the shuffles and the tests themselves; the page about them (`document.py`).
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from tests.faults.catalogue import FAULTS
+from tests.faults.document import marks
+from tests.faults.kills import run_kills
+from tests.faults.shuffles import run_shuffles
+
+# What the matrix has to have tried at least, so that nobody shrinks it unseen.
+_KILLS = 150
+_SHUFFLES = 200
+
+
+def main() -> None:
+    """Kill, break and shuffle; print counts; exit with 1 where something was lost or doubled."""
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="cdp-faults-") as name:
+        folder = Path(name)
+        (folder / "kills").mkdir()
+        report = run_kills(folder / "kills", quick=False)
+        for fault in report.faults:
+            _say(f"! {fault}")
+        _say(
+            f"kills: {len(report.tried)} tried and retried, {len(report.unreached)} not reached,"
+            f" {len(report.faults)} faults, slowest recovery {report.slowest:.1f} s"
+        )
+        (folder / "shuffles").mkdir()
+        wrong = run_shuffles(folder / "shuffles", range(_SHUFFLES))
+        for sentence in wrong:
+            _say(f"! {sentence}")
+        _say(f"shuffles: {_SHUFFLES} tried, {len(wrong)} differ")
+        counts = folder / "counts.jsonl"
+        tests = _pytest(counts)
+        tried: Counter[str] = Counter()
+        for line in counts.read_text().splitlines() if counts.exists() else []:
+            tried[json.loads(line)["kind"]] += json.loads(line)["n"]
+        for kind, count in sorted(tried.items()):
+            _say(f"{kind}: {count:,}")
+    _say_covered()
+    lost = len(report.faults) + len(wrong) + (tests != 0)
+    too_few = len(report.tried) < _KILLS
+    _say(f"{lost} lost or doubled, {time.monotonic() - started:.0f} s")
+    sys.exit(1 if lost or too_few else 0)
+
+
+def _pytest(counts: Path) -> int:
+    """Run the tests of faults, the long ones too."""
+    command = [sys.executable, "-m", "pytest", "-q", "tests/faults", "--fault-counts", str(counts)]
+    return subprocess.run(
+        [*command, "--numprocesses", "2", "--dist", "loadgroup", "--durations", "8"], check=False
+    ).returncode
+
+
+def _say_covered() -> None:
+    shown = marks()
+    every = [fault for faults in FAULTS.values() for fault in faults]
+    covered = [fault.number for fault in every if shown.get(fault.number)]
+    _say(f"faults shown by a test: {len(covered)} of {len(every)}: {', '.join(sorted(covered))}")
+    for fault in every:
+        if fault.gap:
+            _say(f"  {fault.number} {fault.what} {fault.gap}")
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,447 @@
+"""Kills: a step of a real run is killed at a fail-point, run again, and must end as if nothing was.
+
+    python -m tests.faults.kills [--quick] [--only STEP]
+
+Per step of the graph: the home is set back to what it was before the step, the run is killed with
+SIGKILL at one fail-point, started again plainly, and then every table, the ledger, the profile
+store and the published version have to equal those of the undisturbed run, with no scratch file
+left. Each run is a process of its own, forked from one that has loaded the graph: loading it takes
+longer than most steps. Not here: the points (`cdp_assets.failpoints`), Athena (`kills_athena`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import pickle
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import dagster as dg
+import duckdb
+
+from cdp_assets import failpoints
+from cdp_assets.fingerprint import DELIVERY_COLUMNS
+from cdp_assets.graph import build_defs
+from cdp_assets.identity.tables import APPLIED
+from cdp_assets.local import claim_home, dagster_instance, prepare_home, reconcile_orphans
+from cdp_assets.naming import ACTIVATION, CLEANSED, IDENTITY, PROFILE, TRAINED_MODEL, asset_key
+from cdp_assets.resources.build import build_duckdb, build_ledger, build_profile_store
+from cdp_assets.sample.generate import SampleSize, generate
+from cdp_assets.sensors.landing import partition_range_tags
+from cdp_assets.settings import Settings, export_settings, load_settings
+from cdp_assets.sources.contracts import load_contracts
+
+# A company small enough that a step is quick and large enough that each table has rows.
+SIZE: Final = SampleSize(people=120, crm_rows=150, events=1_500, days=4, object_rows=100)
+_SEED: Final = 11
+# When a run was and what it was called, which is its own.
+_OF_THE_RUN: Final = frozenset(
+    {"_loaded_at", "attempt", "load_id", "loaded_at", "occurred_at", "object_version", "run_id"}
+    | {"since_load_id", "valid_from", "valid_to", "block_number"}
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """Some assets that are run and killed together."""
+
+    name: str
+    selection: dg.AssetSelection
+
+
+@dataclass(frozen=True)
+class Kill:
+    """One point of one step, to be reached for the `hit`th time."""
+
+    step: str
+    point: str
+    hit: int
+
+    def __str__(self) -> str:
+        return f"{self.step} at {self.point}#{self.hit}"
+
+
+@dataclass
+class Report:
+    """What came of the kills.
+
+    Attributes:
+        tried: kills that killed, each retried and compared.
+        unreached: points that were not reached this time; they count for nothing.
+        faults: sentences about what was lost, doubled or left.
+        slowest: seconds of the longest retry.
+    """
+
+    tried: list[Kill] = field(default_factory=list)
+    unreached: list[Kill] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    slowest: float = 0.0
+
+    def add(self, other: Report) -> None:
+        """Count what another process found."""
+        self.tried += other.tried
+        self.unreached += other.unreached
+        self.faults += other.faults
+        self.slowest = max(self.slowest, other.slowest)
+
+
+def steps() -> list[Step]:
+    """The graph in the order in which it runs."""
+    decisions = _identity("identity_decisions")
+    model = _identity("match_model", "match_term_frequencies")
+    clusters = _identity("cluster_assignments")
+    applied = _identity(*(table.name for table in APPLIED))
+    published = dg.AssetSelection.assets(asset_key(PROFILE, "published_profiles"))
+    matching = dg.AssetSelection.groups(IDENTITY) - clusters.downstream() - decisions - model
+    matching -= _identity(TRAINED_MODEL)
+    extracts = [
+        Step(
+            f"extract_{source}_{entity}",
+            dg.AssetSelection.assets(["sources", f"raw_{source}__{entity}"]),
+        )
+        for source, entity in load_contracts()
+    ]
+    return [
+        *extracts,
+        Step("cleansed", dg.AssetSelection.groups(CLEANSED)),
+        Step("identity_decisions", decisions),
+        Step("match_model", model),
+        Step("matching", matching),
+        Step("cluster_assignments", clusters),
+        Step("customer_map", applied),
+        Step("after_identity", dg.AssetSelection.groups(IDENTITY) & applied.downstream() - applied),
+        Step("profile", dg.AssetSelection.groups(PROFILE) - published),
+        Step("published_profiles", published),
+        Step("profile_store", dg.AssetSelection.groups(ACTIVATION)),
+    ]
+
+
+def _identity(*names: str) -> dg.AssetSelection:
+    return dg.AssetSelection.assets(*(asset_key(IDENTITY, name) for name in names))
+
+
+class Lab:
+    """A home whose steps are run, killed and run again, each in a process of its own.
+
+    Args:
+        folder: for the home, which may be there already, and the copies of it.
+        landing: objects of a company.
+    """
+
+    def __init__(self, folder: Path, landing: Path) -> None:
+        self._home = folder / "home"
+        self._before = folder / "before"
+        self._log = folder / "log.txt"
+        self._settings = _settings_of(self._home)
+        self._landing = landing
+        self._days = sorted({day.name[3:] for day in landing.glob("*/*/dt=*")})
+        prepare_home(self._settings)
+        self.steps = steps()
+        jobs = [dg.define_asset_job(f"try_{step.name}", step.selection) for step in self.steps]
+        self._graph = dg.Definitions.merge(build_defs(self._settings), dg.Definitions(jobs=jobs))
+        for step in self.steps:
+            self._graph.resolve_job_def(f"try_{step.name}")
+
+    def land(self, days: Sequence[str]) -> None:
+        """Land the objects of these days."""
+        for file in sorted(self._landing.rglob("*")):
+            if file.is_file() and file.parent.name.removeprefix("dt=") in days:
+                target = self._home / "lake" / "landing" / file.relative_to(self._landing)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, target)
+
+    @property
+    def days(self) -> Sequence[str]:
+        """The landing days of the company."""
+        return self._days
+
+    def keep(self) -> None:
+        """Remember the home as it is."""
+        shutil.rmtree(self._before, ignore_errors=True)
+        shutil.copytree(self._home, self._before)
+
+    def set_back(self) -> None:
+        """Make the home what it was when it was kept."""
+        shutil.rmtree(self._home)
+        shutil.copytree(self._before, self._home)
+
+    def run(self, name: str, failpoint: str = "") -> int:
+        """Run a job in a process of its own; gives its exit code, negative for a signal."""
+
+        def work() -> None:
+            os.environ["CDP_FAILPOINT"] = failpoint
+            failpoints.arm(failpoint)
+            with claim_home(self._settings, "a run"), dagster_instance(self._settings) as instance:
+                reconcile_orphans(instance)
+                result = self._graph.resolve_job_def(name).execute_in_process(
+                    instance=instance,
+                    tags=partition_range_tags(self._days),
+                    raise_on_error=False,
+                )
+            os._exit(0 if result.success else 1)
+
+        return self._forked(work)
+
+    def recorded(self, name: str) -> Counter[str]:
+        """Run a job undisturbed; how often each point was reached."""
+        notes = self._home.parent / "notes.txt"
+        notes.write_text("")
+        assert self.run(name, f">{notes}") == 0, self.log()
+        return Counter(notes.read_text().splitlines())
+
+    def state(self) -> dict[str, str]:
+        """What the home holds, in words that do not depend on when and how often it was run."""
+        result = self._home.parent / "state.pickle"
+        assert self._forked(lambda: result.write_bytes(pickle.dumps(_state(self._settings)))) == 0
+        return pickle.loads(result.read_bytes())
+
+    def scratch(self) -> list[str]:
+        """Files that a killed process left half written."""
+        ends = (".tmp", ".incoming", ".wal", "-journal")
+        return [
+            str(path.relative_to(self._home))
+            for path in self._home.rglob("*")
+            if path.name.endswith(ends) and path.is_file()
+        ]
+
+    def log(self) -> str:
+        """The end of what the last run printed."""
+        return self._log.read_text(errors="replace")[-4000:]
+
+    def _forked(self, work: Callable[[], None]) -> int:
+        child = os.fork()
+        if child == 0:
+            try:
+                log = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+                os.dup2(log, 1)
+                os.dup2(log, 2)
+                work()
+                os._exit(0)
+            except BaseException:  # noqa: BLE001 (a forked process must never return)
+                traceback.print_exc()
+                os._exit(2)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _settings_of(home: Path) -> Settings:
+    settings = load_settings({"CDP_HOME": str(home)})
+    export_settings(settings)
+    return settings
+
+
+def _state(settings: Settings) -> dict[str, str]:
+    found: dict[str, str] = {}
+    warehouse = build_duckdb(settings)
+    if settings.warehouse_path.exists():
+        with warehouse.connect() as connection:
+            found |= {f"warehouse {name}": text for name, text in _contents(connection)}
+    if settings.published_path.exists():
+        with warehouse.read_published() as connection:
+            found |= {f"published {name}": text for name, text in _contents(connection)}
+    ledger = build_ledger(settings).rows()
+    own = [name for name in ledger.column_names if name not in _OF_THE_RUN]
+    rows = sorted(str(row) for row in ledger.select(own).to_pylist())
+    found["ledger"] = "\n".join(rows)
+    held = build_profile_store(settings).held().to_pylist()
+    found["profile store"] = "\n".join(sorted(str(row) for row in held))
+    return found
+
+
+def _contents(connection: duckdb.DuckDBPyConnection) -> Iterator[tuple[str, str]]:
+    """Each table and view with its number of rows and their hash."""
+    listed = connection.execute(
+        """
+        select table_schema || '.' || table_name, list(column_name order by column_name)
+        from information_schema.columns
+        where table_schema in ('sources', 'cleansed', 'identity', 'profile')
+        group by all
+        order by all
+        """
+    ).fetchall()
+    for name, columns in listed:
+        cells = ", ".join(
+            f'"{column}"::varchar' if column != "valid_to" else '("valid_to" is null)::varchar'
+            for column in columns
+            if column not in DELIVERY_COLUMNS | _OF_THE_RUN or column == "valid_to"
+        )
+        row = connection.execute(
+            f"select count(*), sum(md5_number_lower(to_json([{cells}])::varchar)::hugeint)"
+            f" from {name}"
+        ).fetchone()
+        yield name, repr(row)
+
+
+def chosen(step: str, reached: Mapping[str, int], *, quick: bool) -> list[Kill]:
+    """Which reachings of which points are tried: the first, one in the middle, and the last."""
+    kills = []
+    for place, (point, hits) in enumerate(sorted(reached.items())):
+        if point.startswith("dbt.") and point != "dbt.event":
+            # Each model twice: within one of its statements, another one each, and at its end.
+            tried = [place % hits + 1]
+        else:
+            tried = sorted({1, (hits + 1) // 2, hits})
+        kills += [Kill(step, point, hit) for hit in tried]
+    return kills[place_of(step) % 5 :: max(len(kills) // 3, 1)] if quick else kills
+
+
+def place_of(step: str) -> int:
+    """Where a step stands in the graph."""
+    return [each.name for each in steps()].index(step)
+
+
+def try_kills(lab: Lab, step: Step, *, quick: bool) -> Report:
+    """Kill a step at its points, one after the other, each in the home as it was before the step.
+
+    Afterwards the home is as the undisturbed step left it.
+    """
+    report = Report()
+    job = f"try_{step.name}"
+    lab.keep()
+    reached = lab.recorded(job)
+    expected = lab.state()
+    for kill in chosen(step.name, reached, quick=quick):
+        lab.set_back()
+        ended = lab.run(job, f"{kill.point}#{kill.hit}")
+        if ended == 0:
+            report.unreached.append(kill)
+            continue
+        started = time.monotonic()
+        retried = lab.run(job)
+        report.slowest = max(report.slowest, time.monotonic() - started)
+        report.tried.append(kill)
+        if ended not in (-signal.SIGKILL, 1):
+            report.faults.append(f"{kill}: it ended with {ended} instead of the kill")
+        if retried != 0:
+            report.faults.append(f"{kill}: the retry failed\n{lab.log()}")
+            continue
+        report.faults += [f"{kill}: {text}" for text in _differences(expected, lab.state())]
+        report.faults += [f"{kill}: {path} is left" for path in lab.scratch()]
+    lab.set_back()
+    assert lab.run(job) == 0, lab.log()
+    return report
+
+
+def _differences(expected: Mapping[str, str], found: Mapping[str, str]) -> Iterator[str]:
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            yield f"{name} differs: {_cut(expected.get(name))} became {_cut(found.get(name))}"
+
+
+def _cut(text: str | None) -> str:
+    return str(text)[:60]
+
+
+def work_through(
+    folder: Path, base: Path, landing: Path, mine: Sequence[str], *, quick: bool
+) -> Report:
+    """Land a last day in a copy of `base` and run step by step, killing the steps that are mine."""
+    folder.mkdir()
+    # What dbt has parsed holds for the folder that it parsed it for.
+    shutil.copytree(base, folder / "home", ignore=shutil.ignore_patterns("dbt", "lock"))
+    lab, report = Lab(folder, landing), Report()
+    lab.land(lab.days[-1:])
+    for step in lab.steps:
+        if step.name in mine:
+            started = time.monotonic()
+            found = try_kills(lab, step, quick=quick)
+            _say(
+                f"{step.name:<32}{len(found.tried):4} kills {len(found.unreached):3} not reached"
+                f" {len(found.faults):3} faults {time.monotonic() - started:6.0f} s"
+            )
+            report.add(found)
+            if step.name == mine[-1]:
+                break
+        else:
+            assert lab.run(f"try_{step.name}") == 0, lab.log()
+    return report
+
+
+def make_base(folder: Path, landing: Path) -> Path:
+    """A home in which all days but the last are loaded."""
+    folder.mkdir()
+    lab = Lab(folder, landing)
+    lab.land(lab.days[:-1])
+    assert lab.run("customer_360") == 0, lab.log()
+    return folder / "home"
+
+
+def _in_a_process(
+    answer: Any, work: Callable[..., Any], arguments: Sequence[Any], options: Mapping[str, Any]
+) -> None:
+    try:
+        answer.put(work(*arguments, **options))
+    except BaseException:  # noqa: BLE001 (told to whoever waits for the answer)
+        answer.put(Report(faults=[traceback.format_exc()]))
+
+
+def run_kills(folder: Path, only: Sequence[str] = (), *, quick: bool, workers: int = 2) -> Report:
+    """Try the kills, in several homes at a time."""
+    landing = folder / "landing"
+    if not landing.exists():
+        generate(landing, folder / "truth.parquet", SIZE, seed=_SEED)
+    names = [step.name for step in steps() if not only or step.name in only]
+    # A new process each: whoever forks must have no threads.
+    context = multiprocessing.get_context("spawn")
+    answers = context.Queue()
+
+    def start(work: Callable[..., Any], *arguments: Any, **options: Any) -> None:
+        context.Process(
+            target=_in_a_process, args=(answers, work, arguments, options), daemon=True
+        ).start()
+
+    base = folder / "base" / "home"
+    if not base.exists():
+        start(make_base, folder / "base", landing)
+        made = answers.get()
+        if isinstance(made, Report):
+            return made
+    report = Report()
+    parts = [names[place::workers] for place in range(min(workers, len(names)))]
+    for place, mine in enumerate(parts):
+        start(work_through, folder / f"worker{place}", base, landing, mine, quick=quick)
+    for _ in parts:
+        report.add(answers.get())
+    return report
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    """Try the kills, say what came of them, and exit with 1 where something was lost or doubled."""
+    parser = argparse.ArgumentParser(description="SIGKILL at fail-points, retried and compared.")
+    parser.add_argument("--quick", action="store_true", help="about three points per step")
+    parser.add_argument("--only", action="append", default=[], help="a step; may be repeated")
+    parser.add_argument("--keep", type=Path, help="a folder for the homes, which stay")
+    arguments = parser.parse_args()
+    folder = arguments.keep or Path(tempfile.mkdtemp(prefix="cdp-kills-"))
+    started = time.monotonic()
+    try:
+        report = run_kills(folder, arguments.only, quick=arguments.quick)
+    finally:
+        if arguments.keep is None:
+            shutil.rmtree(folder, ignore_errors=True)
+    for fault in report.faults:
+        _say(f"! {fault}")
+    _say(
+        f"{len(report.tried)} kills, {len(report.unreached)} not reached, {len(report.faults)}"
+        f" faults, slowest recovery {report.slowest:.1f} s, {time.monotonic() - started:.0f} s"
+    )
+    sys.exit(1 if report.faults else 0)
+
+
+if __name__ == "__main__":
+    main()

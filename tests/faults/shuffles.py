@@ -1,0 +1,310 @@
+"""Shuffles: the same objects in any order, number and packing give the same tables and ids.
+
+    python -m tests.faults.shuffles [--cases N] [--first N]
+
+A case lands the objects of a small company in several batches, out of order, some twice, cut up or
+joined with others of their day, some wrong at first and overwritten later; after each batch the
+platform runs. In the end every table of `cdp hash` equals that of one run in order. The Python
+stages are the platform's own. Of dbt the statements are replayed that it was recorded to send in
+a first run, in a later one and in a full refresh: they depend on the project, not on the data, and
+two hundred cases of real dbt would take hours. That a replay gives what real dbt gives is a test.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import multiprocessing
+import os
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from dbt.cli.main import dbtRunner
+
+from cdp_assets.fingerprint import table_hashes
+from cdp_assets.identity.apply import apply_assignments
+from cdp_assets.identity.decisions import keep_decisions
+from cdp_assets.identity.match_model import load_default
+from cdp_assets.identity.model_files import use_model
+from cdp_assets.identity.resolve import resolve
+from cdp_assets.profile.publish import publish
+from cdp_assets.resources.build import build_duckdb, build_ledger, build_object_store
+from cdp_assets.sample.generate import SampleSize, generate
+from cdp_assets.settings import (
+    DBT_PROJECT_DIR,
+    Settings,
+    export_match_model,
+    export_settings,
+    load_settings,
+)
+from cdp_assets.sources.contracts import load_contracts
+from cdp_assets.sources.extract import extract_days
+from cdp_assets.sources.tables import refresh_source_tables
+
+SIZE: Final = SampleSize(
+    people=40, crm_rows=50, events=300, days=4, object_rows=40, has_faults=False
+)
+_SEED: Final = 11
+# The phases of a run between which Python works, as selections of dbt.
+_PHASES: Final = ("config.schema:cleansed", "config.schema:identity", "config.schema:profile")
+
+Objects = Mapping[str, bytes]
+# Statements by phase.
+Script = Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Scripts:
+    """What dbt sends: in a first run, in one after it, and in a full refresh of what is there.
+
+    Attributes:
+        seeded: a warehouse file that holds the seeds alone.
+    """
+
+    seeded: Path
+    first: Script
+    later: Script
+    anew: Script
+
+
+class Platform:
+    """A home whose dbt is real and recorded, or replayed.
+
+    Args:
+        home: its folder.
+        scripts: to replay; without them dbt itself runs.
+    """
+
+    def __init__(self, home: Path, scripts: Scripts | None = None) -> None:
+        self.settings: Settings = load_settings({"CDP_HOME": str(home)})
+        export_settings(self.settings)
+        self._scripts = scripts
+        self._warehouse = build_duckdb(self.settings)
+        self._store = build_object_store(self.settings)
+        self._ledger = build_ledger(self.settings)
+        self._model = load_default()
+        export_match_model(self._model.compact_json())
+        with self._warehouse.connect():
+            pass
+        if scripts is not None:
+            shutil.copyfile(scripts.seeded, self.settings.warehouse_path)
+
+    def land(self, objects: Objects) -> None:
+        """Write these objects into landing, over what is there."""
+        for key, content in objects.items():
+            self._store.write(f"landing/{key}", content)
+
+    def run(self) -> Script:
+        """Load what is new, through to published; gives what dbt sent."""
+        contracts = load_contracts().values()
+        days = sorted({info.key.split("/")[3][3:] for info in self._store.list("landing")})
+        for contract in contracts:
+            extract_days(
+                contract, days, store=self._store, ledger=self._ledger, settings=self.settings
+            )
+        refresh_source_tables(contracts, self._warehouse, self._ledger, self._store)
+        keep_decisions(self._warehouse, self._store)
+        use_model(self._model, self._warehouse)
+        is_first = ("profile", "customer_profiles") not in self._warehouse.tables()
+        is_replaced = self._ledger.needs_full_refresh(self._ledger.published_load_id())
+        sent = []
+        for place, _ in enumerate(_PHASES):
+            if place == len(_PHASES) - 1:
+                resolve(self._warehouse)
+                apply_assignments(self._warehouse, "run")
+            sent.append(self._transform(place, is_first=is_first, is_replaced=is_replaced))
+        publish(self._warehouse, self._ledger)
+        return sent
+
+    def checkpoint(self) -> None:
+        """Make the warehouse's file hold all that was written."""
+        with self._warehouse.connect() as connection:
+            connection.execute("checkpoint")
+
+    def hashes(self) -> dict[str, str]:
+        """The hash of each published table."""
+        with self._warehouse.read_published() as connection:
+            return table_hashes(connection)
+
+    def _transform(self, phase: int, *, is_first: bool, is_replaced: bool) -> Sequence[str]:
+        if self._scripts is None:
+            return dbt_run(_PHASES[phase], *(["--full-refresh"] if is_replaced else []))
+        scripts = self._scripts
+        script = scripts.first if is_first else scripts.anew if is_replaced else scripts.later
+        with self._warehouse.connect() as connection:
+            for statement in script[phase]:
+                connection.execute(statement)
+        return script[phase]
+
+
+def dbt_run(selection: str, *more: str) -> Sequence[str]:
+    """Run models with dbt in this process; gives the statements it sent for them."""
+    sent: list[str] = []
+
+    def record(event: Any) -> None:
+        if event.info.name == "SQLQuery" and event.data.node_info.resource_type == "model":
+            sent.append(event.data.sql)
+
+    _dbt("run", "--select", selection, *more, record=record)
+    return sent
+
+
+def _dbt(*arguments: str, record: Any = None) -> None:
+    target = os.environ["DBT_TARGET_PATH"]
+    project = ["--project-dir", str(DBT_PROJECT_DIR), "--profiles-dir", str(DBT_PROJECT_DIR)]
+    result = dbtRunner(callbacks=[record] if record else []).invoke(
+        ["--quiet", *arguments, *project, "--target-path", target, "--log-path", target]
+    )
+    assert result.success, result.exception or [
+        one.message for one in result.result if one.status not in ("success", "pass")
+    ]
+
+
+def company() -> Objects:
+    """The landing objects of a small company, without the broken ones."""
+    with tempfile.TemporaryDirectory() as folder:
+        landing = Path(folder) / "landing"
+        generate(landing, Path(folder) / "truth.parquet", SIZE, seed=_SEED)
+        return {
+            path.relative_to(landing).as_posix(): path.read_bytes()
+            for path in sorted(landing.rglob("dt=*/*"))
+        }
+
+
+def record_scripts(folder: Path, objects: Objects) -> tuple[Scripts, dict[str, str]]:
+    """Let real dbt run three times, and write down what it sends; also the hashes in the end."""
+    platform = Platform(folder / "recorded")
+    _dbt("seed")
+    seeded = folder / "seeded.duckdb"
+    platform.checkpoint()
+    shutil.copyfile(platform.settings.warehouse_path, seeded)
+    days = sorted({key.split("/")[2] for key in objects})
+    platform.land({key: content for key, content in objects.items() if days[0] in key})
+    first = platform.run()
+    platform.land(objects)
+    # Landing again what is there makes new versions of it: a full refresh.
+    anew = platform.run()
+    key, content = next(iter(objects.items()))
+    platform.land({f"{key}-again": content})
+    later = platform.run()
+    return Scripts(seeded, first, later, anew), platform.hashes()
+
+
+def batches(objects: Objects, chance: random.Random) -> Iterator[Objects]:
+    """Some way for these objects to arrive: some batches, each of which is followed by a run."""
+    packed = _repacked(objects, chance)
+    keys = list(packed)
+    chance.shuffle(keys)
+    arriving: list[list[tuple[str, bytes]]] = [[] for _ in range(chance.randint(1, 3))]
+    for key in keys:
+        content, place = packed[key], chance.randrange(len(arriving))
+        arriving[place].append((key, content))
+        if chance.random() < 0.2:
+            again = f"{key.rpartition('/')[0]}/again-{key.rpartition('/')[2]}"
+            chance.choice(arriving).append((again, content))
+        if chance.random() < 0.03:
+            # Wrong at first: another object of its kind, which it is overwritten by later.
+            earlier = chance.randrange(place + 1)
+            arriving[earlier].insert(0, (key, _shortened(content)))
+    for some in arriving:
+        yield dict(some)
+
+
+def _repacked(objects: Objects, chance: random.Random) -> dict[str, bytes]:
+    """Some objects cut in two, and some joined with another of their folder."""
+    packed: dict[str, bytes] = {}
+    for key, content in objects.items():
+        lines = _lines(content)
+        header = lines[:1] if key.startswith("crm/") else []
+        rows = lines[len(header) :]
+        if len(rows) > 1 and chance.random() < 0.3:
+            cut = chance.randrange(1, len(rows))
+            packed[key] = b"".join([*header, *rows[:cut]])
+            packed[f"{key}-rest"] = b"".join([*header, *rows[cut:]])
+        else:
+            packed[key] = content
+    return packed
+
+
+def _shortened(content: bytes) -> bytes:
+    lines = _lines(content)
+    return b"".join(lines[: max(len(lines) // 2, 1)])
+
+
+def _lines(content: bytes) -> list[bytes]:
+    if content.startswith(b"\x1f\x8b"):
+        content = gzip.decompress(content)
+    return content.splitlines(keepends=True)
+
+
+def differences(expected: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
+    """The tables that are not equal."""
+    names = sorted(expected.keys() | found.keys())
+    return [name for name in names if expected.get(name) != found.get(name)]
+
+
+def run_in_order(folder: Path, scripts: Scripts, objects: Objects) -> dict[str, str]:
+    """One run over all objects; the hashes in the end."""
+    platform = Platform(folder / "in-order", scripts)
+    platform.land(objects)
+    platform.run()
+    return platform.hashes()
+
+
+def run_case(folder: Path, scripts: Scripts, objects: Objects, case: int) -> dict[str, str]:
+    """Let the objects arrive in the way that a number stands for; the hashes in the end."""
+    platform = Platform(folder / f"case{case}", scripts)
+    try:
+        for batch in batches(objects, random.Random(case)):
+            platform.land(batch)
+            platform.run()
+        return platform.hashes()
+    finally:
+        shutil.rmtree(platform.settings.home)
+
+
+def run_shuffles(folder: Path, cases: Sequence[int], workers: int = 2) -> list[str]:
+    """Try these cases; a sentence for each that differs."""
+    objects = company()
+    scripts, _ = record_scripts(folder, objects)
+    expected = run_in_order(folder, scripts, objects)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        found = pool.map(partial(run_case, folder, scripts, objects), cases)
+        wrong = [differences(expected, hashes) for hashes in found]
+    return [
+        f"case {case}: {', '.join(tables)} differ"
+        for case, tables in zip(cases, wrong, strict=True)
+        if tables
+    ]
+
+
+def main() -> None:
+    """Try so many cases, and exit with 1 where one differs."""
+    parser = argparse.ArgumentParser(description="Any order, number and packing of the objects.")
+    parser.add_argument("--cases", type=int, default=200)
+    parser.add_argument("--first", type=int, default=0, help="number of the first case")
+    arguments = parser.parse_args()
+    started = time.monotonic()
+    cases = range(arguments.first, arguments.first + arguments.cases)
+    with tempfile.TemporaryDirectory(prefix="cdp-shuffles-") as folder:
+        wrong = run_shuffles(Path(folder), cases)
+    for sentence in wrong:
+        sys.stdout.write(f"! {sentence}\n")
+    sys.stdout.write(
+        f"{len(cases)} shuffles, {len(wrong)} differ, {time.monotonic() - started:.0f} s\n"
+    )
+    sys.exit(1 if wrong else 0)
+
+
+if __name__ == "__main__":
+    main()
