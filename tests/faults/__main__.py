@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.faults.catalogue import FAULTS
 from tests.faults.document import marks
-from tests.faults.kills import run_kills
+from tests.faults.kills import prepare, run_kills
 from tests.faults.shuffles import run_shuffles
 
 # What the matrix has to have tried at least, so that nobody shrinks it unseen.
@@ -28,8 +28,7 @@ def main() -> None:
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="cdp-faults-") as name:
         folder = Path(name)
-        (folder / "kills").mkdir()
-        report = run_kills(folder / "kills", quick=False)
+        report = run_kills(folder, *prepare(folder), quick=False)
         for fault in report.faults:
             _say(f"! {fault}")
         _say(

@@ -45,6 +45,7 @@ from cdp_assets.sources.contracts import load_contracts
 # A company small enough that a step is quick and large enough that each table has rows.
 SIZE: Final = SampleSize(people=120, crm_rows=150, events=1_500, days=4, object_rows=100)
 _SEED: Final = 11
+_WORKERS: Final = 2
 # When a run was and what it was called, which is its own.
 _OF_THE_RUN: Final = frozenset(
     {"_loaded_at", "attempt", "load_id", "loaded_at", "occurred_at", "object_version", "run_id"}
@@ -343,7 +344,7 @@ def _cut(text: str | None) -> str:
 
 
 def work_through(
-    folder: Path, base: Path, landing: Path, mine: Sequence[str], *, quick: bool
+    folder: Path, base: Path, landing: Path, mine: Sequence[str], quick: bool
 ) -> Report:
     """Land a last day in a copy of `base` and run step by step, killing the steps that are mine."""
     folder.mkdir()
@@ -376,43 +377,48 @@ def make_base(folder: Path, landing: Path) -> Path:
     return folder / "home"
 
 
-def _in_a_process(
-    answer: Any, work: Callable[..., Any], arguments: Sequence[Any], options: Mapping[str, Any]
-) -> None:
+def _answer(answers: Any, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     try:
-        answer.put(work(*arguments, **options))
+        answers.put(work(*arguments))
     except BaseException:  # noqa: BLE001 (told to whoever waits for the answer)
-        answer.put(Report(faults=[traceback.format_exc()]))
+        answers.put(Report(faults=[traceback.format_exc()]))
 
 
-def run_kills(folder: Path, only: Sequence[str] = (), *, quick: bool, workers: int = 2) -> Report:
-    """Try the kills, in several homes at a time."""
-    landing = folder / "landing"
+def prepare(folder: Path) -> tuple[Path, Path]:
+    """A small company in landing, and a home in which all its days but the last are loaded."""
+    landing, base = folder / "landing", folder / "base"
     if not landing.exists():
         generate(landing, folder / "truth.parquet", SIZE, seed=_SEED)
-    names = [step.name for step in steps() if not only or step.name in only]
-    # A new process each: whoever forks must have no threads.
+    if not base.exists():
+        [made] = _in_processes([(make_base, (base, landing))])
+        assert isinstance(made, Path), made
+    return base / "home", landing
+
+
+def run_kills(
+    folder: Path, base: Path, landing: Path, names: Sequence[str] = (), *, quick: bool
+) -> Report:
+    """Land a last day in copies of `base` and try the kills of these steps, or of all."""
+    names = [step.name for step in steps() if not names or step.name in names]
+    parts = [part for part in (names[place::_WORKERS] for place in range(_WORKERS)) if part]
+    report = Report()
+    for found in _in_processes(
+        [
+            (work_through, (folder / f"worker{place}", base, landing, part, quick))
+            for place, part in enumerate(parts)
+        ]
+    ):
+        report.add(found)
+    return report
+
+
+def _in_processes(works: Sequence[tuple[Callable[..., Any], tuple[Any, ...]]]) -> list[Any]:
+    """What each gives, in a new process of its own: whoever forks must have no threads."""
     context = multiprocessing.get_context("spawn")
     answers = context.Queue()
-
-    def start(work: Callable[..., Any], *arguments: Any, **options: Any) -> None:
-        context.Process(
-            target=_in_a_process, args=(answers, work, arguments, options), daemon=True
-        ).start()
-
-    base = folder / "base" / "home"
-    if not base.exists():
-        start(make_base, folder / "base", landing)
-        made = answers.get()
-        if isinstance(made, Report):
-            return made
-    report = Report()
-    parts = [names[place::workers] for place in range(min(workers, len(names)))]
-    for place, mine in enumerate(parts):
-        start(work_through, folder / f"worker{place}", base, landing, mine, quick=quick)
-    for _ in parts:
-        report.add(answers.get())
-    return report
+    for work, arguments in works:
+        context.Process(target=_answer, args=(answers, work, arguments), daemon=True).start()
+    return [answers.get() for _ in works]
 
 
 def _say(line: str) -> None:
@@ -430,7 +436,7 @@ def main() -> None:
     folder = arguments.keep or Path(tempfile.mkdtemp(prefix="cdp-kills-"))
     started = time.monotonic()
     try:
-        report = run_kills(folder, arguments.only, quick=arguments.quick)
+        report = run_kills(folder, *prepare(folder), arguments.only, quick=arguments.quick)
     finally:
         if arguments.keep is None:
             shutil.rmtree(folder, ignore_errors=True)

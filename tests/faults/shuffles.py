@@ -57,6 +57,8 @@ _SEED: Final = 11
 # The phases of a run between which Python works, as selections of dbt.
 _PHASES: Final = ("config.schema:cleansed", "config.schema:identity", "config.schema:profile")
 
+_GZIP: Final = b"\x1f\x8b"
+
 Objects = Mapping[str, bytes]
 # Statements by phase.
 Script = Sequence[Sequence[str]]
@@ -209,41 +211,58 @@ def batches(objects: Objects, chance: random.Random) -> Iterator[Objects]:
         content, place = packed[key], chance.randrange(len(arriving))
         arriving[place].append((key, content))
         if chance.random() < 0.2:
-            again = f"{key.rpartition('/')[0]}/again-{key.rpartition('/')[2]}"
+            again = "/again-".join(key.rsplit("/", 1))
             chance.choice(arriving).append((again, content))
         if chance.random() < 0.03:
             # Wrong at first: another object of its kind, which it is overwritten by later.
             earlier = chance.randrange(place + 1)
-            arriving[earlier].insert(0, (key, _shortened(content)))
+            arriving[earlier].insert(0, (key, _shortened(key, content)))
     for some in arriving:
         yield dict(some)
 
 
 def _repacked(objects: Objects, chance: random.Random) -> dict[str, bytes]:
-    """Some objects cut in two, and some joined with another of their folder."""
+    """Some objects cut in two."""
     packed: dict[str, bytes] = {}
     for key, content in objects.items():
-        lines = _lines(content)
-        header = lines[:1] if key.startswith("crm/") else []
-        rows = lines[len(header) :]
+        folder, _, name = key.rpartition("/")
+        records = _records(key, content)
+        header = records[:1] if key.endswith(".csv") else []
+        rows = records[len(header) :]
         if len(rows) > 1 and chance.random() < 0.3:
             cut = chance.randrange(1, len(rows))
-            packed[key] = b"".join([*header, *rows[:cut]])
-            packed[f"{key}-rest"] = b"".join([*header, *rows[cut:]])
+            packed[key] = _joined([*header, *rows[:cut]], content)
+            packed[f"{folder}/rest-{name}"] = _joined([*header, *rows[cut:]], content)
         else:
             packed[key] = content
     return packed
 
 
-def _shortened(content: bytes) -> bytes:
-    lines = _lines(content)
-    return b"".join(lines[: max(len(lines) // 2, 1)])
+def _shortened(key: str, content: bytes) -> bytes:
+    records = _records(key, content)
+    return _joined(records[: max(len(records) // 2, 1)], content)
 
 
-def _lines(content: bytes) -> list[bytes]:
-    if content.startswith(b"\x1f\x8b"):
+def _joined(records: Sequence[bytes], like: bytes) -> bytes:
+    """These records as one object, compressed if the object that they are of was."""
+    content = b"".join(records)
+    return gzip.compress(content, mtime=0) if like.startswith(_GZIP) else content
+
+
+def _records(key: str, content: bytes) -> list[bytes]:
+    """The records of an object, as they stand in it; of CSV the header is the first."""
+    if content.startswith(_GZIP):
         content = gzip.decompress(content)
-    return content.splitlines(keepends=True)
+    lines = content.splitlines(keepends=True)
+    if not key.endswith(".csv"):
+        return lines
+    records = [b""]
+    for line in lines:
+        # A line break between quotes is part of a value.
+        if records[-1].count(b'"') % 2 == 0:
+            records.append(b"")
+        records[-1] += line
+    return records[1:]
 
 
 def differences(expected: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
