@@ -1,0 +1,17 @@
+"""Where the counts of the tests of faults go, and a platform without pauses."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.faults import counting
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--fault-counts", metavar="PATH", help="append how many faults were put in, as JSON lines"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    counting.keep_in(config.getoption("fault_counts", None))
