@@ -62,6 +62,7 @@ def work(ledger: ObjectLedger, version: str) -> LedgerEntry:
     return committed
 
 
+@pytest.mark.fault("F24", "F25", "F26")
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_ledger_is_right_whichever_call_fails_and_is_made_again(
     fault: Fault, dynamodb: Any, s3_endpoint: str
@@ -90,6 +91,7 @@ def test_a_ledger_is_right_whichever_call_fails_and_is_made_again(
     assert nth > 10
 
 
+@pytest.mark.fault("F25", "F26")
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_step_that_failed_for_good_is_done_again_from_its_start(
     fault: Fault, dynamodb: Any, wire: Wire
@@ -109,6 +111,7 @@ def test_a_step_that_failed_for_good_is_done_again_from_its_start(
     assert ledger.current(KEY) == committed
 
 
+@pytest.mark.fault("F24", "F25", "F26")
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("retries", [1, 2])
 def test_profiles_are_right_whichever_call_fails_and_is_made_again(
@@ -136,6 +139,7 @@ def test_profiles_are_right_whichever_call_fails_and_is_made_again(
         assert store.count() == 1
 
 
+@pytest.mark.fault("F26")
 def test_a_newer_run_that_comes_in_between_is_not_overwritten(
     dynamodb: Any, s3_endpoint: str
 ) -> None:
@@ -161,6 +165,7 @@ def test_a_newer_run_that_comes_in_between_is_not_overwritten(
         assert [row["customer_id"] for row in newer.held().to_pylist()] == ["b"]
 
 
+@pytest.mark.fault("F26")
 def test_what_a_batch_leaves_over_is_sent_again(dynamodb: Any, wire: Wire) -> None:
     name = new_table(dynamodb)
     table = Table(wire.client, name, "table")
@@ -188,6 +193,7 @@ def test_what_a_batch_leaves_over_is_sent_again(dynamodb: Any, wire: Wire) -> No
     assert [item["n"] for item in found.values()] == list(range(60))
 
 
+@pytest.mark.fault("F26")
 def test_a_batch_that_never_gets_through_is_an_error(dynamodb: Any, wire: Wire) -> None:
     name = new_table(dynamodb)
     wire.answer(
@@ -226,6 +232,7 @@ def test_a_table_that_is_not_there_is_named(dynamodb: Any) -> None:
         DynamoDBObjectLedger(dynamodb, "gone", "main").rows()
 
 
+@pytest.mark.fault("F28")
 def test_a_denial_says_what_was_denied(dynamodb: Any, wire: Wire) -> None:
     told = {"__type": "AccessDeniedException", "Message": "no dynamodb:GetItem on table/t"}
     wire.answer(lambda _, request: response(request, 400, told))

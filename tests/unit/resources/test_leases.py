@@ -251,6 +251,7 @@ def test_a_step_that_cannot_prove_at_its_end_that_it_was_alone_fails(
         wire.answer(lambda _, asked: response(asked, 503, {"__type": "ServiceUnavailable"}))
 
 
+@pytest.mark.fault("F23")
 @pytest.mark.parametrize(("holders", "waiters"), [(86_400, 0), (0, -86_400)])
 def test_no_clock_that_is_wrong_keeps_a_table_for_ever(
     holders: float, waiters: float, leases: Any, wrong_clock: Callable[[float], None]
@@ -269,6 +270,7 @@ def test_no_clock_that_is_wrong_keeps_a_table_for_ever(
     assert 0.3 < waited[0] < 4
 
 
+@pytest.mark.fault("F23")
 def test_a_clock_that_is_a_little_wrong_takes_no_table_from_a_holder_that_renews(
     leases: Any, wrong_clock: Callable[[float], None]
 ) -> None:
@@ -279,6 +281,7 @@ def test_a_clock_that_is_a_little_wrong_takes_no_table_from_a_holder_that_renews
         wrong_clock(0)
 
 
+@pytest.mark.fault("F25", "F26")
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_table_is_held_once_whichever_call_fails_and_is_made_again(
     fault: Fault, leases: Any, s3_endpoint: str, dynamodb: Any, table: str
@@ -299,6 +302,7 @@ def test_a_table_is_held_once_whichever_call_fails_and_is_made_again(
     assert nth == 4
 
 
+@pytest.mark.fault("F25")
 def test_who_took_a_table_and_never_heard_of_it_gives_it_back(
     leases: Any, s3_endpoint: str
 ) -> None:
