@@ -1,6 +1,8 @@
-"""Where the counts of the tests of faults go, and a platform without pauses."""
+"""Where the counts of the tests of faults go."""
 
 from __future__ import annotations
+
+import os
 
 import pytest
 
@@ -14,4 +16,5 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    counting.keep_in(config.getoption("fault_counts", None))
+    given = config.getoption("fault_counts", None)
+    counting.keep_in(given or os.environ.get("FAULT_COUNTS"))

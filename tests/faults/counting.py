@@ -1,6 +1,7 @@
 """How many faults the tests put in, for `make test-faults` to add up.
 
-Each test that loops tells what it did; nothing is kept without `--fault-counts`.
+Each test that loops tells what it did; nothing is kept without `--fault-counts`, or FAULT_COUNTS
+where pytest is not told of this folder.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from cdp_assets.resources.dynamodb_ledger import DynamoDBObjectLedger
 from cdp_assets.resources.dynamodb_profiles import DynamoDBProfileStore
 from cdp_assets.resources.object_ledger import LedgerEntry, ObjectLedger, UnknownObject, utc_now
 from cdp_assets.resources.profile_store import Entry, Origin
+from tests.faults import counting
 from tests.unit.aws import FAULTS, Fault, Wire, dynamodb, new_table, response
 from tests.unit.s3 import s3_endpoint
 
@@ -88,6 +89,7 @@ def test_a_ledger_is_right_whichever_call_fails_and_is_made_again(
         assert not ledger.needs_full_refresh(second.load_id)
         assert ledger.published_load_id() == second.load_id
         assert ledger.unknown() == [UnknownObject("v2", "why")]
+        count_run(fault)
     assert nth > 10
 
 
@@ -105,6 +107,7 @@ def test_a_step_that_failed_for_good_is_done_again_from_its_start(
             ledger.commit(committed)
             break
         except DynamoDBError:
+            count_run(fault)
             continue
     wire.fail_nth(0, fault)
     assert ledger.rows().to_pylist() == [vars(committed)]
@@ -137,6 +140,7 @@ def test_profiles_are_right_whichever_call_fails_and_is_made_again(
         held = sorted((row["customer_id"], row["kind"]) for row in store.held().to_pylist())
         assert held == [("a", "redirect"), ("b", "profile")]
         assert store.count() == 1
+        count_run(fault)
 
 
 @pytest.mark.fault("F26")
@@ -251,6 +255,11 @@ def test_a_table_is_encrypted_recoverable_and_guarded(dynamodb: Any) -> None:
     assert recovery["PointInTimeRecoveryStatus"] == "ENABLED"
     expiry = dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
     assert expiry == {"AttributeName": "expires_at", "TimeToLiveStatus": "ENABLED"}
+
+
+def count_run(fault: Fault) -> None:
+    counting.count("nth-call runs", 1)
+    counting.count("lost responses", int(fault == "lost"))
 
 
 def _profile(customer_id: str, document: str, *aliases: bytes) -> Entry:

@@ -23,6 +23,7 @@ from cdp_assets.resources.leases import (
     TableBusyError,
     TableTakenError,
 )
+from tests.faults import counting
 from tests.unit.aws import FAULTS, Fault, Wire, dynamodb, new_table, response
 from tests.unit.s3 import REGION, s3_endpoint
 
@@ -298,6 +299,8 @@ def test_a_table_is_held_once_whichever_call_fails_and_is_made_again(
             break
         with leases().hold([MAP, PROFILES]):
             pass
+        counting.count("nth-call runs", 1)
+        counting.count("lost responses", int(fault == "lost"))
     # Take, ask once more, give back.
     assert nth == 4
 
