@@ -20,7 +20,7 @@ _KIND: Final = 0xFF
 _WHAT_TO_DO: Final = {
     sqlite3.SQLITE_FULL: "Free space there",
     sqlite3.SQLITE_IOERR: "Look at the disk, and at the limit of file sizes (`ulimit -f`)",
-    sqlite3.SQLITE_CANTOPEN: "Give this user the right to its folder",
+    sqlite3.SQLITE_CANTOPEN: "Free space there, or give this user the right to its folder",
     sqlite3.SQLITE_PERM: "Give this user the right",
     sqlite3.SQLITE_READONLY: "Give this user the right, or mount it for writing",
     sqlite3.SQLITE_BUSY: "Let the process that uses it end",
