@@ -326,10 +326,16 @@ def _settings() -> Settings:
 
 def main() -> None:
     """Run the command line; a known fault is one line on stderr and exit code 1."""
-    from cdp_assets.errors import PlatformError
+    from cdp_assets.errors import PlatformError, disk_fault
 
     try:
         app()
     except PlatformError as error:
         typer.echo(f"cdp: {error}", err=True)
+        sys.exit(1)
+    except OSError as error:
+        # Of a fault of ours there is no number of the system's.
+        if error.errno is None:
+            raise
+        typer.echo(f"cdp: {error.filename or 'A file'}: {disk_fault(error)}", err=True)
         sys.exit(1)

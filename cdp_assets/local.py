@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,8 +17,10 @@ from string import Template
 from typing import TextIO
 
 import dagster as dg
+from sqlalchemy.exc import OperationalError
 
-from cdp_assets.errors import PlatformError
+from cdp_assets.errors import PlatformError, disk_fault
+from cdp_assets.resources.sqlite import file_fault
 from cdp_assets.settings import PROJECT_ROOT, Settings, export_serving, export_settings
 from cdp_assets.sqlite_files import spare_disk_syncs
 
@@ -33,23 +36,45 @@ class HomeInUseError(PlatformError):
     """Another process works in this home; the message names it."""
 
 
+class StorageError(PlatformError):
+    """Dagster cannot keep what happens; the message says what to do."""
+
+
 def prepare_home(settings: Settings) -> None:
-    """Make the folders and Dagster's configuration of this machine. Safe to repeat."""
+    """Make the folders and Dagster's configuration of this machine. Safe to repeat.
+
+    Raises:
+        StorageError: its disk is full, or fails.
+    """
     export_settings(settings)
-    settings.dagster_home.mkdir(parents=True, exist_ok=True)
+    home = settings.dagster_home
     template = Template((PROJECT_ROOT / "deploy" / "local" / "dagster.yaml").read_text())
-    (settings.dagster_home / "dagster.yaml").write_text(
-        template.substitute(dagster_home=json.dumps(str(settings.dagster_home)))
-    )
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        (home / "dagster.yaml").write_text(template.substitute(dagster_home=json.dumps(str(home))))
+    except OSError as error:
+        raise StorageError(f"{home} cannot be written: {disk_fault(error)}") from error
 
 
 @contextmanager
 def dagster_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
-    """Dagster's storage of this machine, so that the UI shows what the command line ran."""
+    """Dagster's storage of this machine, so that the UI shows what the command line ran.
+
+    Raises:
+        StorageError: its disk is full, or fails.
+    """
     prepare_home(settings)
     spare_disk_syncs()
-    with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
-        yield instance
+    try:
+        with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
+            yield instance
+    except OperationalError as error:
+        # What SQLAlchemy says repeats the statement and its values.
+        if not isinstance(error.orig, sqlite3.OperationalError):
+            raise
+        raise StorageError(
+            f"Dagster's storage {settings.dagster_home} cannot be used: {file_fault(error.orig)}"
+        ) from error
 
 
 def claim_home(settings: Settings, command: str) -> TextIO:

@@ -19,7 +19,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, BinaryIO, Final
@@ -30,10 +30,12 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
 from cdp_assets.errors import PlatformError
 from cdp_assets.naming import CLEANSED, IDENTITY, LAYERS, PROFILE, SOURCES
 from cdp_assets.resources import athena_sql as spelling
+from cdp_assets.resources.aws import aws_fault, may_be_done
 from cdp_assets.resources.glue_tables import GlueTables, arrow_columns
 from cdp_assets.resources.object_store import ObjectMissingError, ObjectStore
 from cdp_assets.resources.warehouse import (
@@ -47,6 +49,9 @@ from cdp_assets.resources.warehouse import (
 # Athena itself needs about half a second for the least of queries.
 _FIRST_POLL_SECONDS: Final = 0.05
 _LONGEST_POLL_SECONDS: Final = 2.0
+# A cancelled statement ends in a few seconds; a run that is stopped has no more than 30.
+_STOP_SECONDS: Final = 15.0
+_ENDED: Final = ("SUCCEEDED", "FAILED", "CANCELLED")
 # Of a result, parsed at once; a row has to fit.
 _BLOCK_BYTES: Final = 16 * 2**20
 _CATALOG: Final = "AwsDataCatalog"
@@ -240,7 +245,7 @@ class AthenaWarehouse:
     ) -> Iterator[tuple[BinaryIO, Sequence[Mapping[str, Any]]]]:
         """The CSV of a SELECT, open, and its columns; it is deleted when the block ends."""
         execution = self.run(sql, database)
-        answer: Any = self._athena.get_query_results(QueryExecutionId=execution["id"], MaxResults=1)
+        answer = self._ask("get_query_results", QueryExecutionId=execution["id"], MaxResults=1)
         key = self._key_of(execution["output"])
         try:
             with self._store.open_reader(key) as (_, handle):
@@ -272,35 +277,66 @@ class AthenaWarehouse:
         )
 
     def _run_once(self, sql: str, database: str | None) -> dict[str, str]:
-        started = self._athena.start_query_execution(
-            QueryString=sql,
+        started = self._start(sql, database)
+        try:
+            execution = self._ended(started)
+        except BaseException:
+            # Also when the run is terminated: nobody waits for the statement, and it would cost.
+            self._stop(started)
+            raise
+        return {
+            "Id": started,
+            "State": execution["Status"]["State"],
+            "Reason": execution["Status"].get("StateChangeReason", ""),
+            "Output": execution["ResultConfiguration"].get("OutputLocation", ""),
+        }
+
+    def _start(self, sql: str, database: str | None) -> str:
+        asked = {
+            "QueryString": sql,
             # A retry after a lost answer is the same statement to Athena, not a second one.
-            ClientRequestToken=uuid.uuid4().hex,
-            QueryExecutionContext={
+            "ClientRequestToken": uuid.uuid4().hex,
+            "QueryExecutionContext": {
                 "Catalog": _CATALOG,
                 "Database": database or self.database(IDENTITY),
             },
-            ResultConfiguration=self._result_configuration(),
-            WorkGroup=self._settings.work_group,
-        )["QueryExecutionId"]
-        wait = _FIRST_POLL_SECONDS
+            "ResultConfiguration": self._result_configuration(),
+            "WorkGroup": self._settings.work_group,
+        }
         try:
-            while True:
-                answer: Any = self._athena.get_query_execution(QueryExecutionId=started)
-                execution = answer["QueryExecution"]
-                if execution["Status"]["State"] in ("SUCCEEDED", "FAILED", "CANCELLED"):
-                    return {
-                        "Id": started,
-                        "State": execution["Status"]["State"],
-                        "Reason": execution["Status"].get("StateChangeReason", ""),
-                        "Output": execution["ResultConfiguration"].get("OutputLocation", ""),
-                    }
-                time.sleep(wait)
-                wait = min(wait * 1.5, _LONGEST_POLL_SECONDS)
-        except BaseException:
-            # Also when the run is terminated: nobody waits for the statement, and it would cost.
-            self._athena.stop_query_execution(QueryExecutionId=started)
-            raise
+            return self._ask("start_query_execution", **asked)["QueryExecutionId"]
+        except AthenaError as error:
+            if not may_be_done(error.__cause__):
+                raise
+            # It may be running with nobody to wait for it, and would write what is undone by then.
+            return self._ask("start_query_execution", **asked)["QueryExecutionId"]
+
+    def _ended(self, started: str, seconds: float = float("inf")) -> Any:
+        """A statement when it has ended, or after so many seconds."""
+        until = time.monotonic() + seconds
+        wait = _FIRST_POLL_SECONDS
+        while True:
+            answer = self._ask("get_query_execution", QueryExecutionId=started)
+            execution = answer["QueryExecution"]
+            if execution["Status"]["State"] in _ENDED or time.monotonic() > until:
+                return execution
+            time.sleep(wait)
+            wait = min(wait * 1.5, _LONGEST_POLL_SECONDS)
+
+    def _stop(self, started: str) -> None:
+        """Cancel a statement and see it end: later it would write what was undone by then."""
+        with suppress(AthenaError):
+            self._ask("stop_query_execution", QueryExecutionId=started)
+            self._ended(started, _STOP_SECONDS)
+
+    def _ask(self, operation: str, **arguments: Any) -> Any:
+        try:
+            return getattr(self._athena, operation)(**arguments)
+        except (ClientError, BotoCoreError) as error:
+            raise AthenaError(
+                f"{operation} on Athena's work group {self._settings.work_group} failed:"
+                f" {aws_fault(error)}"
+            ) from error
 
     def _result_configuration(self) -> Any:
         written: dict[str, Any] = {"OutputLocation": self._store.url("athena-results/")}

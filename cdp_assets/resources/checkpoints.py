@@ -19,7 +19,8 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from cdp_assets.errors import PlatformError
-from cdp_assets.resources.sqlite import open_file
+from cdp_assets.resources.aws import aws_fault
+from cdp_assets.resources.sqlite import file_fault, open_file
 
 # Kinesis counts in up to 129 digits; padded, the order of texts is that of numbers.
 _DIGITS: Final = 129
@@ -163,6 +164,10 @@ class SQLiteCheckpoints:
             with open_file(self._path) as connection:
                 connection.execute(_TABLE)
                 yield connection
+        except sqlite3.OperationalError as error:
+            raise CheckpointsError(
+                f"The checkpoints {self._path} cannot be used: {file_fault(error)}"
+            ) from error
         except sqlite3.DatabaseError as error:
             raise CheckpointsError(
                 f"The checkpoints {self._path} cannot be used ({error}). Without the file, streams "
@@ -267,11 +272,23 @@ class DynamoDBCheckpoints:
 
     def finish(self, shard: Shard, owner: str) -> None:
         """Say that a closed shard is landed to its end."""
-        self._change(shard, owner, "set is_done = :done remove #owner, expires_at", {":done": "1"})
+        change = "set is_done = :done remove #owner, expires_at"
+        try:
+            self._change(shard, owner, change, {":done": "1"})
+        except LeaseLostError:
+            # As in `advance`: it may be done, and its answer lost.
+            if not self.read(shard).is_done:
+                raise
 
     def release(self, shard: Shard, owner: str) -> None:
         """Let another reader have the shard at once."""
-        self._change(shard, owner, "remove #owner, expires_at", {})
+        try:
+            self._change(shard, owner, "remove #owner, expires_at", {})
+        except LeaseLostError:
+            # The same: nobody holds it then.
+            answer = self._call("get_item", Key=_item_key(shard), ConsistentRead=True)
+            if "owner" in answer.get("Item", {}):
+                raise
 
     def _change(
         self,
@@ -309,7 +326,9 @@ class DynamoDBCheckpoints:
                 "dynamodb:GetItem and dynamodb:UpdateItem."
             ) from error
         except BotoCoreError as error:
-            raise CheckpointsError(f"{operation} on {self._table} failed: {error}") from error
+            raise CheckpointsError(
+                f"{operation} on {self._table} failed: {aws_fault(error)}"
+            ) from error
 
 
 def _item_key(shard: Shard) -> dict[str, dict[str, str]]:

@@ -20,6 +20,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from cdp_assets.errors import PlatformError
+from cdp_assets.resources.aws import aws_fault
 
 Value = str | int | bytes
 Item = dict[str, Value]
@@ -303,13 +304,11 @@ class Table:
             raise self._error(error) from error
         except BotoCoreError as error:
             raise DynamoDBError(
-                f"The {self._what} (DynamoDB table {self._name}) cannot be reached "
-                f"({type(error).__name__}): look at the network and at AWS_REGION, then run again."
+                f"The {self._what} (DynamoDB table {self._name}) cannot be reached:"
+                f" {aws_fault(error)}"
             ) from error
 
     def _error(self, error: ClientError) -> DynamoDBError:
-        # A message of AWS may repeat a value: only that of a denial, which names action and
-        # resource, is passed on.
         told = error.response.get("Error", {})
         code = told.get("Code", "an unknown error")
         where = f"The {self._what} (DynamoDB table {self._name})"
@@ -317,7 +316,7 @@ class Table:
             return DynamoDBError(f"{where} does not exist: deploy it, or mend its setting.")
         if code == "AccessDeniedException":
             return DynamoDBError(f"{where} is closed to this role: {told.get('Message', '')}")
-        return DynamoDBError(f"{where} answered {code} to {error.operation_name}: run again.")
+        return DynamoDBError(f"{where} refused {error.operation_name}: {aws_fault(error)}")
 
 
 def item_bytes(item: Mapping[str, Value]) -> int:

@@ -6,11 +6,15 @@ Not here: statements (`athena_warehouse.py`), Dagster, dbt.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final
 
 import pyarrow as pa
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
+
+from cdp_assets.errors import PlatformError
+from cdp_assets.resources.aws import aws_fault, code_of
 
 _PARQUET: Final = {
     "InputFormat": "org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat",
@@ -35,10 +39,16 @@ _INPUT_KEYS: Final = (
 # The first day of the file without rows that every raw table has, and a day that no landing day
 # will pass: Athena makes a table's partitions up from these.
 _PROJECTED_DAYS: Final = "1970-01-01,NOW+2DAYS"
+_THERE: Final = "AlreadyExistsException"
+_NOT_THERE: Final = "EntityNotFoundException"
+
+
+class GlueError(PlatformError):
+    """Glue refused or could not be reached; the message names action, table and what to do."""
 
 
 class GlueTables:
-    """Calls of Glue.
+    """Calls of Glue. One whose answer was lost may be made again.
 
     Args:
         client: boto3's client for Glue.
@@ -49,57 +59,57 @@ class GlueTables:
 
     def ensure_database(self, name: str) -> None:
         """Make a database, unless there is one."""
-        try:
+        with _told("glue:CreateDatabase", name, passing=_THERE):
             self._client.create_database(DatabaseInput={"Name": name})
-        except ClientError as error:
-            if not _is(error, "AlreadyExistsException"):
-                raise
 
     def drop_database(self, name: str) -> None:
         """Drop a database without tables, if there is one."""
-        _unless_missing(self._client.delete_database, Name=name)
+        with _told("glue:DeleteDatabase", name, passing=_NOT_THERE):
+            self._client.delete_database(Name=name)
 
     def databases(self, prefix: str) -> list[str]:
         """The databases whose names begin so."""
         pages = self._client.get_paginator("get_databases").paginate()
-        return [
-            database["Name"]
-            for page in pages
-            for database in page["DatabaseList"]
-            if database["Name"].startswith(prefix)
-        ]
+        with _told("glue:GetDatabases", prefix):
+            return [
+                database["Name"]
+                for page in pages
+                for database in page["DatabaseList"]
+                if database["Name"].startswith(prefix)
+            ]
 
     def tables(self, database: str) -> list[dict[str, Any]]:
         """The tables and views of a database, as Glue tells them; none if it is not there."""
         pages = self._client.get_paginator("get_tables").paginate(DatabaseName=database)
-        try:
+        with _told("glue:GetTables", database, passing=_NOT_THERE):
             return [table for page in pages for table in page["TableList"]]
-        except ClientError as error:
-            if _is(error, "EntityNotFoundException"):
-                return []
-            raise
+        return []
 
     def table(self, database: str, name: str) -> dict[str, Any] | None:
         """One table; None if it is not there."""
-        try:
+        with _told("glue:GetTable", f"{database}.{name}", passing=_NOT_THERE):
             return self._client.get_table(DatabaseName=database, Name=name)["Table"]
-        except ClientError as error:
-            if _is(error, "EntityNotFoundException"):
-                return None
-            raise
+        return None
 
     def put(self, database: str, table: Mapping[str, Any]) -> None:
         """Make a table of this description, or make the one that is there so."""
         wanted = {key: table[key] for key in _INPUT_KEYS if key in table}
+        name = f"{database}.{table['Name']}"
         there = self.table(database, table["Name"])
         if there is None:
-            self._client.create_table(DatabaseName=database, TableInput=wanted)
+            # A call whose answer was lost is made again, and finds the table that it made.
+            with _told("glue:CreateTable", name, passing=_THERE):
+                self._client.create_table(DatabaseName=database, TableInput=wanted)
         elif {key: there[key] for key in _INPUT_KEYS if key in there} != wanted:
-            self._client.update_table(DatabaseName=database, TableInput=wanted, SkipArchive=True)
+            with _told("glue:UpdateTable", name):
+                self._client.update_table(
+                    DatabaseName=database, TableInput=wanted, SkipArchive=True
+                )
 
     def drop(self, database: str, name: str) -> None:
         """Take a table out of the catalogue, if it is there; its files stay."""
-        _unless_missing(self._client.delete_table, DatabaseName=database, Name=name)
+        with _told("glue:DeleteTable", f"{database}.{name}", passing=_NOT_THERE):
+            self._client.delete_table(DatabaseName=database, Name=name)
 
     def metadata_location(self, database: str, name: str) -> str | None:
         """Where an Iceberg table's current metadata lies; None if there is no such table."""
@@ -181,13 +191,11 @@ def _external(name: str, schema: pa.Schema, location: str) -> dict[str, Any]:
     }
 
 
-def _is(error: ClientError, code: str) -> bool:
-    return error.response.get("Error", {}).get("Code") == code
-
-
-def _unless_missing(call: Any, **arguments: str) -> None:
+@contextmanager
+def _told(action: str, what: str, passing: str = "") -> Iterator[None]:
+    """Turn what Glue says into an error of ours, except the code in `passing`."""
     try:
-        call(**arguments)
-    except ClientError as error:
-        if not _is(error, "EntityNotFoundException"):
-            raise
+        yield
+    except (ClientError, BotoCoreError) as error:
+        if code_of(error) != passing:
+            raise GlueError(f"{action} on {what} failed: {aws_fault(error)}") from error

@@ -18,7 +18,7 @@ from typing import Final, Literal, Protocol
 import pyarrow as pa
 
 from cdp_assets.errors import PlatformError
-from cdp_assets.resources.sqlite import make_tables, open_file, transaction
+from cdp_assets.resources.sqlite import file_fault, make_tables, open_file, transaction
 
 Status = Literal["loaded", "empty", "refused", "missing", "superseded"]
 
@@ -323,7 +323,9 @@ class SQLiteObjectLedger:
                 _migrate(connection, self._path)
                 yield connection
         except sqlite3.OperationalError as error:
-            raise LedgerError(f"The object ledger {self._path} cannot be used: {error}.") from error
+            raise LedgerError(
+                f"The object ledger {self._path} cannot be used: {file_fault(error)}"
+            ) from error
         except sqlite3.DatabaseError as error:
             raise LedgerError(
                 f"The object ledger {self._path} is damaged ({error}): run `cdp doctor`, which can "

@@ -9,25 +9,29 @@ makes its whole listing fail, and its local store follows symbolic links out of 
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
+import time
 import uuid
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, BinaryIO, Protocol
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, Final, Protocol, cast
 
 import boto3
 import duckdb
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 from obstore.auth.boto3 import Boto3CredentialProvider
 from obstore.fsspec import FsspecStore
 
-from cdp_assets.errors import PlatformError
+from cdp_assets.errors import PlatformError, disk_fault
 from cdp_assets.failpoints import reach
+from cdp_assets.resources.aws import aws_fault, code_of
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, S3Config
@@ -36,10 +40,17 @@ if TYPE_CHECKING:
 READ_BYTES = 1 << 20
 _INCOMPLETE_SUFFIXES = (".tmp", ".part", ".partial", ".crdownload", "_$folder$")
 _INCOMPLETE_FOLDERS = ("_temporary", "_tmp")
+# How often the rest of an object is asked for before a broken connection is an error.
+_BODY_TRIES: Final = 5
+_FIRST_PAUSE_SECONDS: Final = 0.1
 
 
 class KeyRefusedError(PlatformError):
     """A key would leave the store, or cannot be an object key at all."""
+
+
+class StoreError(PlatformError):
+    """Disk or network did not do as asked; the message names the object and what to do."""
 
 
 class ObjectMissingError(FileNotFoundError):
@@ -69,7 +80,10 @@ class ObjectInfo:
 
 
 class ObjectStore(Protocol):
-    """Objects by key. A write is seen whole or not at all."""
+    """Objects by key. A write is seen whole or not at all.
+
+    Whatever disk or network fail at is a StoreError, and safe to ask for again.
+    """
 
     def list(self, prefix: str, after: str = "") -> Iterator[ObjectInfo]:
         """Every complete object below the folder `prefix`, by key; only keys past `after`.
@@ -172,26 +186,28 @@ class LocalObjectStore:
             if key.endswith("/"):
                 pending += reversed(self._names_in(key, after))
             elif not is_incomplete(key):
-                with suppress(FileNotFoundError):  # deleted since its folder was listed
-                    yield _local_info(key, os.lstat(self._root / key))
+                with suppress(ObjectMissingError):  # deleted since its folder was listed
+                    path = self._root / key
+                    with _reading(key, path):
+                        info = _local_info(key, os.lstat(path))
+                    yield info
 
     def head(self, key: str) -> ObjectInfo:
         """The current version of one object; raises ObjectMissingError."""
-        try:
-            return _local_info(key, self._path(key).stat())
-        except FileNotFoundError:
-            raise ObjectMissingError(key) from None
+        path = self._path(key)
+        with _reading(key, path):
+            return _local_info(key, path.stat())
 
     @contextmanager
     def open_reader(self, key: str) -> Iterator[tuple[ObjectInfo, BinaryIO]]:
         """Open one version; raises ObjectMissingError, ObjectChangedError."""
-        try:
-            handle = self._path(key).open("rb")
-        except FileNotFoundError:
-            raise ObjectMissingError(key) from None
+        path = self._path(key)
+        told = partial(_reading, key, path)
+        with told():
+            handle = path.open("rb")
         with handle:
             before = _local_info(key, os.fstat(handle.fileno()))
-            yield before, handle
+            yield before, _told_file(handle, told)
             if _local_info(key, os.fstat(handle.fileno())) != before:
                 raise ObjectChangedError(key)
 
@@ -199,16 +215,27 @@ class LocalObjectStore:
     def open_writer(self, key: str) -> Iterator[BinaryIO]:
         """Write beside the object, then rename over it."""
         path = self._path(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
         scratch = path.with_name(f".{uuid.uuid4().hex}.tmp")
+        told = partial(_writing, path)
         try:
-            with scratch.open("xb") as handle:
-                yield handle
-            reach("lake.before_commit")
-            scratch.replace(path)
+            with told():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                handle = scratch.open("xb")
+            try:
+                yield _told_file(handle, told)
+            except BaseException:
+                # What is still to be written may not fit, which says nothing new.
+                with suppress(OSError):
+                    handle.close()
+                raise
+            with told():
+                handle.close()
+                reach("lake.before_commit")
+                scratch.replace(path)
             reach("lake.after_commit")
         finally:
-            scratch.unlink(missing_ok=True)
+            with suppress(OSError):
+                scratch.unlink(missing_ok=True)
 
     def read(self, key: str) -> bytes:
         """One small object, whole; raises ObjectMissingError."""
@@ -222,7 +249,9 @@ class LocalObjectStore:
 
     def delete(self, key: str) -> None:
         """Remove one object; one that is not there is no error."""
-        self._path(key).unlink(missing_ok=True)
+        path = self._path(key)
+        with _writing(path):
+            path.unlink(missing_ok=True)
 
     def url(self, key: str) -> str:
         """The path of a key, or of a glob of keys."""
@@ -233,12 +262,9 @@ class LocalObjectStore:
 
     def _names_in(self, folder: str, after: str) -> list[str]:
         """Keys of the files and folders (with `/`) in a folder that may lie past `after`."""
-        try:
-            entries = os.scandir(self._root / folder)
-        except FileNotFoundError:
-            return []
+        path = self._root / folder
         found: list[str] = []
-        with entries:
+        with suppress(ObjectMissingError), _reading(folder, path), os.scandir(path) as entries:
             for entry in entries:
                 key = f"{folder}{entry.name}"
                 if entry.is_dir(follow_symlinks=False):
@@ -269,7 +295,8 @@ def _local_info(key: str, stat: os.stat_result) -> ObjectInfo:
 class S3ObjectStore:
     """A bucket, or a prefix in one, on AWS or on any endpoint that speaks S3.
 
-    Requests are retried by botocore (`standard` mode: 5 attempts with backoff).
+    Requests are retried by botocore (`standard` mode: 5 attempts with backoff), and what follows
+    where an object broke off is asked for again.
 
     Args:
         bucket: its name.
@@ -309,34 +336,51 @@ class S3ObjectStore:
             Prefix=f"{self._root}{prefix.rstrip('/')}/",
             **({"StartAfter": f"{self._root}{after}"} if after else {}),
         )
-        for page in pages:
-            for item in page.get("Contents", []):
-                key = item["Key"].removeprefix(self._root)
-                if not is_incomplete(key):
-                    yield _s3_info(key, item, item["Size"])
+        with self._told("s3:ListBucket", f"{prefix.rstrip('/')}/"):
+            for page in pages:
+                for item in page.get("Contents", []):
+                    key = item["Key"].removeprefix(self._root)
+                    if not is_incomplete(key):
+                        yield _s3_info(key, item, item["Size"])
 
     def head(self, key: str) -> ObjectInfo:
         """The current version of one object; raises ObjectMissingError."""
-        with _missing(key):
-            answer = self._client.head_object(Bucket=self._bucket, Key=self._path(key))
+        path = self._path(key)
+        with self._told("s3:GetObject", key):
+            answer = self._client.head_object(Bucket=self._bucket, Key=path)
         return _s3_info(key, answer, answer["ContentLength"])
 
     @contextmanager
     def open_reader(self, key: str) -> Iterator[tuple[ObjectInfo, BinaryIO]]:
         """Open one version: a single GET is of one version by S3's own promise."""
-        with _missing(key):
-            answer = self._client.get_object(Bucket=self._bucket, Key=self._path(key))
-        with closing(answer["Body"]) as body:
-            yield _s3_info(key, answer, answer["ContentLength"]), body
+        get = partial(self._client.get_object, Bucket=self._bucket, Key=self._path(key))
+        told = partial(self._told, "s3:GetObject", key)
+        with told():
+            answer = get()
+        info = _s3_info(key, answer, answer["ContentLength"])
+        body = _Body(
+            answer["Body"],
+            # Of another version nothing may follow.
+            lambda start: get(Range=f"bytes={start}-", IfMatch=answer["ETag"])["Body"],
+        )
+        with closing(body):
+            yield info, _told_file(body, told)
 
     @contextmanager
     def open_writer(self, key: str) -> Iterator[BinaryIO]:
         """Write a local scratch file, then send it: an upload is seen whole or not at all."""
         path = self._path(key)
-        with tempfile.TemporaryFile() as scratch:
+        with _scratch_file() as scratch:
             yield scratch
-            scratch.seek(0)
-            self._client.upload_fileobj(scratch, self._bucket, path, self._encryption)
+            with self._told("s3:PutObject", key):
+                try:
+                    self._send(scratch, path)
+                except ClientError as error:
+                    if code_of(error) != "NoSuchUpload":
+                        raise
+                    # The parts were put together, the answer was lost, and asking again found
+                    # nothing to put together.
+                    self._send(scratch, path)
 
     def read(self, key: str) -> bytes:
         """One small object, whole; raises ObjectMissingError."""
@@ -345,13 +389,15 @@ class S3ObjectStore:
 
     def write(self, key: str, content: bytes) -> None:
         """Make `key` hold exactly `content`."""
-        self._client.put_object(
-            Bucket=self._bucket, Key=self._path(key), Body=content, **self._encryption
-        )
+        path = self._path(key)
+        with self._told("s3:PutObject", key):
+            self._client.put_object(Bucket=self._bucket, Key=path, Body=content, **self._encryption)
 
     def delete(self, key: str) -> None:
         """Remove one object; one that is not there is no error."""
-        self._client.delete_object(Bucket=self._bucket, Key=self._path(key))
+        path = self._path(key)
+        with self._told("s3:DeleteObject", key):
+            self._client.delete_object(Bucket=self._bucket, Key=path)
 
     def url(self, key: str) -> str:
         """The s3:// address of a key, or of a glob of keys."""
@@ -373,23 +419,66 @@ class S3ObjectStore:
             )
         )
 
+    def _send(self, scratch: BinaryIO, path: str) -> None:
+        scratch.seek(0)
+        self._client.upload_fileobj(scratch, self._bucket, path, self._encryption)
+
+    @contextmanager
+    def _told(self, action: str, key: str) -> Iterator[None]:
+        """Turn what S3 says into an error of ours, which names action and object."""
+        try:
+            yield
+        except (ClientError, BotoCoreError) as error:
+            if code_of(error) in ("404", "NoSuchKey", "NotFound"):
+                raise ObjectMissingError(key) from None
+            if code_of(error) in ("412", "PreconditionFailed"):
+                raise ObjectChangedError(key) from None
+            raise StoreError(f"{action} on {self.url(key)} failed: {aws_fault(error)}") from error
+
     def _path(self, key: str) -> str:
         return self._root + check_key(key)
+
+
+class _Body(io.RawIOBase):
+    """The bytes of one version of an object; where the connection breaks, they are asked for again.
+
+    Args:
+        body: as botocore gives it.
+        rest: gives a body of the bytes from here on.
+    """
+
+    def __init__(self, body: Any, rest: Callable[[int], Any]) -> None:
+        self._body = body
+        self._rest = rest
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        failed = 0
+        while True:
+            try:
+                block = self._body.read(None if size < 0 else size)
+            except BotoCoreError:
+                failed += 1
+                if failed == _BODY_TRIES:
+                    raise
+                self._body.close()
+                time.sleep(_FIRST_PAUSE_SECONDS * 2**failed)
+                self._body = self._rest(self._at)
+            else:
+                self._at += len(block)
+                return block
+
+    def close(self) -> None:
+        self._body.close()
+        super().close()
 
 
 class _S3FileSystem(FsspecStore):
     # Without a protocol of its own it does not strip s3:// before it globs, and finds nothing.
     protocol = "s3"
-
-
-@contextmanager
-def _missing(key: str) -> Iterator[None]:
-    try:
-        yield
-    except ClientError as error:
-        if error.response.get("Error", {}).get("Code") in ("404", "NoSuchKey", "NotFound"):
-            raise ObjectMissingError(key) from None
-        raise
 
 
 def _s3_info(key: str, meta: Any, size: int) -> ObjectInfo:
@@ -407,8 +496,69 @@ def seekable(handle: IO[bytes]) -> Iterator[IO[bytes]]:
     if handle.seekable():
         yield handle
         return
-    with tempfile.TemporaryFile() as scratch:
+    with _scratch_file() as scratch:
         while block := handle.read(READ_BYTES):
             scratch.write(block)
         scratch.seek(0)
         yield scratch
+
+
+@contextmanager
+def _scratch_file() -> Iterator[BinaryIO]:
+    """A file without a name, which is gone when the block ends or the process dies."""
+    told = partial(_writing, Path(tempfile.gettempdir()))
+    with ExitStack() as stack:
+        with told():
+            scratch = stack.enter_context(tempfile.TemporaryFile())
+        yield _told_file(scratch, told)
+
+
+@contextmanager
+def _reading(key: str, path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise ObjectMissingError(key) from None
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {disk_fault(error)}") from error
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {disk_fault(error)}") from error
+
+
+def _told_file(file: Any, told: Callable[[], AbstractContextManager[None]]) -> BinaryIO:
+    return cast(BinaryIO, _ToldFile(file, told))
+
+
+class _ToldFile:
+    """A file whose faults are told as those of its object, wherever it is read or written.
+
+    Args:
+        file: to read or to write.
+        told: turns an error into one of ours.
+    """
+
+    def __init__(self, file: Any, told: Callable[[], AbstractContextManager[None]]) -> None:
+        self._file = file
+        self._told = told
+
+    def read(self, size: int = -1) -> bytes:
+        with self._told():
+            return self._file.read(size)
+
+    def write(self, data: Any) -> int:
+        with self._told():
+            return self._file.write(data)
+
+    def seek(self, place: int, whence: int = os.SEEK_SET) -> int:
+        # What is written may wait until here.
+        with self._told():
+            return self._file.seek(place, whence)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)

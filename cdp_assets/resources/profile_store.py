@@ -17,7 +17,7 @@ from typing import Final, Literal, Protocol
 import pyarrow as pa
 
 from cdp_assets.errors import PlatformError
-from cdp_assets.resources.sqlite import make_tables, open_file, transaction
+from cdp_assets.resources.sqlite import file_fault, make_tables, open_file, transaction
 
 Kind = Literal["profile", "redirect", "gone"]
 
@@ -224,7 +224,7 @@ class SQLiteProfileStore:
                 yield connection
         except sqlite3.OperationalError as error:
             raise ProfileStoreError(
-                f"The profile store {self._path} cannot be used: {error}."
+                f"The profile store {self._path} cannot be used: {file_fault(error)}"
             ) from error
         except sqlite3.DatabaseError as error:
             raise ProfileStoreError(

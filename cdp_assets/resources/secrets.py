@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cdp_assets.errors import PlatformError
+from cdp_assets.errors import PlatformError, disk_fault
 
 # As long as the hash: a shorter key could be guessed first.
 _KEY_BYTES: Final = 32
@@ -45,8 +45,14 @@ class FileSecrets:
         """The key in the file.
 
         Raises:
-            SecretError: others may read the file, or it is cut short.
+            SecretError: others may read the file, it is cut short, or the disk fails.
         """
+        try:
+            return self._read()
+        except OSError as error:
+            raise SecretError(f"{self._path} cannot be used: {disk_fault(error)}") from error
+
+    def _read(self) -> bytes:
         if not self._path.exists():
             self._make()
         if self._path.stat().st_mode & 0o077:

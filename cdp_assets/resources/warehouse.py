@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Final, Protocol
 import duckdb
 import pyarrow as pa
 
-from cdp_assets.errors import PlatformError
+from cdp_assets.errors import PlatformError, disk_fault
 from cdp_assets.failpoints import reach
 from cdp_assets.naming import LAYERS, SOURCES
 
@@ -36,6 +36,10 @@ _TRINO_WORDS: Final = (
 )
 # What statements of a session say on both engines; `athena_sql.py` has the words of the other.
 _SESSION_WORD: Final = "sha256_hex(text) as sha256(text)"
+
+
+class WarehouseError(PlatformError):
+    """The disk did not do as asked; the message names the file and what to do."""
 
 
 class NothingPublishedError(PlatformError):
@@ -129,8 +133,9 @@ class DuckDBWarehouse:
     @contextmanager
     def connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """Open the file for writing, with the layers' schemas in place and time in UTC."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with duckdb.connect(str(self._path)) as connection:
+        with _told(self._path):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        with _told(self._path), duckdb.connect(str(self._path)) as connection:
             # Set, not passed on opening: dbt may hold the file open in this very process.
             connection.execute(f"set memory_limit = '{self._memory_limit}'")
             connection.execute("set preserve_insertion_order = false")
@@ -195,12 +200,19 @@ class DuckDBWarehouse:
         with self.connect() as connection:
             connection.execute("checkpoint")
         incoming = self._published_path.with_suffix(".incoming")
-        shutil.copyfile(self._path, incoming)
-        reach("publish.mid_write")
-        with incoming.open("rb") as handle:
-            os.fsync(handle.fileno())
-        reach("publish.before_commit")
-        incoming.replace(self._published_path)
+        try:
+            with _told(incoming):
+                shutil.copyfile(self._path, incoming)
+                reach("publish.mid_write")
+                with incoming.open("rb") as handle:
+                    os.fsync(handle.fileno())
+                reach("publish.before_commit")
+                incoming.replace(self._published_path)
+        except BaseException:
+            # On a full disk it would be in the way of what could make room.
+            with suppress(OSError):
+                incoming.unlink(missing_ok=True)
+            raise
 
     @contextmanager
     def published(self) -> Iterator[Reader]:
@@ -221,7 +233,10 @@ class DuckDBWarehouse:
         """
         if not self._published_path.exists():
             raise NothingPublishedError("Nothing is published yet: run `cdp demo` or launch a run.")
-        with duckdb.connect(str(self._published_path), read_only=True) as connection:
+        with (
+            _told(self._published_path),
+            duckdb.connect(str(self._published_path), read_only=True) as connection,
+        ):
             connection.execute("set TimeZone = 'UTC'")
             for word in _TRINO_WORDS:
                 connection.execute(f"create temporary macro {word}")
@@ -271,6 +286,20 @@ def text_constant(value: str) -> str:
 def whole_milliseconds(at: datetime) -> datetime:
     """A time as both engines keep it: Athena reads inputs and raw files to the millisecond."""
     return at.replace(microsecond=at.microsecond // 1000 * 1000)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Turn what the disk says of a file into an error of ours."""
+    try:
+        yield
+    except (duckdb.IOException, duckdb.FatalException) as error:
+        said = str(error).splitlines()[0]
+        raise WarehouseError(
+            f"{path} cannot be used: {said}. Mend that, then run again."
+        ) from error
+    except OSError as error:
+        raise WarehouseError(f"{path} cannot be used: {disk_fault(error)}") from error
 
 
 @contextmanager

@@ -112,6 +112,7 @@ def test_update_and_delete_may_ask_another_table(ask: Asker, table: Make) -> Non
     assert ask.rows(f"select * from db.{name}") == []
 
 
+@pytest.mark.fault("F27")
 def test_a_commit_that_loses_the_race_says_so(
     ask: Asker, athena: LocalAthena, table: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,6 +162,7 @@ def test_a_table_is_not_made_where_something_lies(
     assert ask.failure(sql).startswith("ICEBERG_FILESYSTEM_ERROR")
 
 
+@pytest.mark.fault("F27")
 def test_a_write_opens_a_hundred_partitions_at_most(ask: Asker, table: Make) -> None:
     numbers = "select x from unnest(sequence(1, {})) as t (x)"
     name = table(numbers.format(100), ", partitioning = ARRAY['x']")  # pyright: ignore[reportCallIssue]

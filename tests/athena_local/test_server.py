@@ -79,6 +79,7 @@ def test_null_is_an_empty_datum_and_the_csv_tells_it_from_an_empty_text(
     assert next(csv.reader(io.StringIO(text))) == ["a", "b", "c"]
 
 
+@pytest.mark.fault("F25")
 def test_a_client_request_token_starts_a_statement_once(ask: Asker) -> None:
     token = uuid.uuid4().hex
     first = ask.start("select 1", ClientRequestToken=token)
@@ -109,6 +110,7 @@ def test_a_failure_has_a_reason_a_category_and_no_result(ask: Asker) -> None:
         ask.client.get_query_results(QueryExecutionId=execution["QueryExecutionId"])
 
 
+@pytest.mark.fault("F27")
 @pytest.mark.parametrize(
     ("sql", "reason"),
     [

@@ -81,6 +81,7 @@ def test_a_session_keeps_a_table_until_it_ends(warehouse, store):
     assert [item.key for item in store.list("athena-results") if ".csv" in item.key] == []
 
 
+@pytest.mark.fault("F27")
 def test_of_several_statements_all_take_effect_or_none(warehouse):
     warehouse.execute(MAKE, "insert into identity.customer_map values ('a', 'c_1')")
     with pytest.raises(AthenaError):
@@ -92,6 +93,7 @@ def test_of_several_statements_all_take_effect_or_none(warehouse):
     assert rows_of(warehouse) == [("a", "c_1")]
 
 
+@pytest.mark.fault("F27")
 def test_a_table_is_replaced_whole_or_not_at_all(warehouse):
     replace_map = "create or replace table identity.customer_map as select * from given"
     for customer in ("c_1", "c_2"):
@@ -180,6 +182,7 @@ def test_a_statement_asks_for_the_key_that_is_set(athena, settings, key):
     assert asked == [wanted, wanted]
 
 
+@pytest.mark.fault("F27")
 def test_a_failure_tells_its_kind_and_no_value(warehouse):
     with pytest.raises(PlatformError) as failure:
         warehouse.query("select cast('kim@example.com' as bigint) as number")
@@ -187,6 +190,7 @@ def test_a_failure_tells_its_kind_and_no_value(warehouse):
     assert "Athena failed the statement" in str(failure.value)
 
 
+@pytest.mark.fault("F27")
 def test_a_sweep_removes_what_killed_runs_left_and_no_table_of_anybody(warehouse, store):
     rows = pa.table({"name": ["Ann"]})
     for name in ("clean_pos__handhelds", "customers__ha", "customers__dbt_tmp_20260301"):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 
+import pytest
+
 from .conftest import Platform
 
 CONNECT_CONTACT = {
@@ -26,6 +28,7 @@ def lineage(platform: Platform, table: str) -> list[tuple]:
     )
 
 
+@pytest.mark.fault("F05", "F07")
 def test_the_same_event_three_times_over_two_days_is_one_row(platform: Platform) -> None:
     platform.lake.deliver("web__events", [WEB_EVENT, WEB_EVENT], dt="2025-03-01")
     platform.clean("web__events")
@@ -34,6 +37,7 @@ def test_the_same_event_three_times_over_two_days_is_one_row(platform: Platform)
     assert lineage(platform, "clean_web__events") == [(3, False, 1, 2)]
 
 
+@pytest.mark.fault("F07")
 def test_two_events_of_equal_content_and_different_ids_are_both_kept(platform: Platform) -> None:
     platform.lake.deliver("web__events", [WEB_EVENT, {**WEB_EVENT, "message_id": "m2"}])
     platform.clean("web__events")
@@ -43,6 +47,7 @@ def test_two_events_of_equal_content_and_different_ids_are_both_kept(platform: P
     ]
 
 
+@pytest.mark.fault("F07")
 def test_one_id_with_two_contents_keeps_the_earlier_day_and_reports_the_conflict(
     platform: Platform,
 ) -> None:
@@ -54,6 +59,7 @@ def test_one_id_with_two_contents_keeps_the_earlier_day_and_reports_the_conflict
     assert lineage(platform, "clean_web__events") == [(2, True, 2, 2)]
 
 
+@pytest.mark.fault("F22")
 def test_the_greatest_version_wins_and_an_older_one_arriving_late_changes_nothing(
     platform: Platform,
 ) -> None:
@@ -118,6 +124,7 @@ def tables(platform: Platform, leaving_out: tuple[str, ...] = ()) -> list[list[t
     return [platform.rows(f"cleansed.clean_{entity}", leaving_out) for entity in ENTITIES]
 
 
+@pytest.mark.fault("F22")
 def test_ordinary_runs_in_any_order_equal_a_full_build(
     new_platform: Callable[[str], Platform],
 ) -> None:

@@ -311,6 +311,7 @@ def deliver(platform: Platform, batches: Iterable[list[tuple[str, str, list[Row]
             platform.lake.deliver(entity, rows, dt)
 
 
+@pytest.mark.fault("F22")
 @pytest.mark.slow
 def test_increments_in_any_order_equal_one_full_build_ids_included(
     new_platform: Callable[[str], Platform],

@@ -91,6 +91,7 @@ def test_a_place_never_moves_back_and_numbers_are_compared_as_numbers(held: Chec
     assert held.read(SHARD) == Checkpoint(LARGE)
 
 
+@pytest.mark.fault("F25")
 def test_a_change_that_was_made_already_can_be_made_again(held: Checkpoints) -> None:
     for _ in range(2):
         held.intend(SHARD, "a", BATCH)
@@ -113,6 +114,7 @@ def test_of_many_that_claim_at_once_one_gets_the_shard(checkpoints: Checkpoints)
         assert sum(pool.map(claim, range(16))) == 1
 
 
+@pytest.mark.fault("F28")
 def test_what_cannot_be_used_is_said_plainly(s3_endpoint: str, tmp_path: Path) -> None:
     with pytest.raises(CheckpointsError, match="CDP_CHECKPOINT_TABLE"):
         DynamoDBCheckpoints("nowhere", REGION, s3_endpoint).read(SHARD)

@@ -14,6 +14,7 @@ from cdp_assets.resources.dynamodb_ledger import DynamoDBObjectLedger
 from cdp_assets.resources.dynamodb_profiles import DynamoDBProfileStore
 from cdp_assets.resources.object_ledger import LedgerEntry, ObjectLedger, UnknownObject, utc_now
 from cdp_assets.resources.profile_store import Entry, Origin
+from tests.faults import counting
 from tests.unit.aws import FAULTS, Fault, Wire, dynamodb, new_table, response
 from tests.unit.s3 import s3_endpoint
 
@@ -62,6 +63,7 @@ def work(ledger: ObjectLedger, version: str) -> LedgerEntry:
     return committed
 
 
+@pytest.mark.fault("F24", "F25", "F26")
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_ledger_is_right_whichever_call_fails_and_is_made_again(
     fault: Fault, dynamodb: Any, s3_endpoint: str
@@ -87,9 +89,11 @@ def test_a_ledger_is_right_whichever_call_fails_and_is_made_again(
         assert not ledger.needs_full_refresh(second.load_id)
         assert ledger.published_load_id() == second.load_id
         assert ledger.unknown() == [UnknownObject("v2", "why")]
+        count_run(fault)
     assert nth > 10
 
 
+@pytest.mark.fault("F25", "F26")
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_step_that_failed_for_good_is_done_again_from_its_start(
     fault: Fault, dynamodb: Any, wire: Wire
@@ -103,12 +107,14 @@ def test_a_step_that_failed_for_good_is_done_again_from_its_start(
             ledger.commit(committed)
             break
         except DynamoDBError:
+            count_run(fault)
             continue
     wire.fail_nth(0, fault)
     assert ledger.rows().to_pylist() == [vars(committed)]
     assert ledger.current(KEY) == committed
 
 
+@pytest.mark.fault("F24", "F25", "F26")
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("retries", [1, 2])
 def test_profiles_are_right_whichever_call_fails_and_is_made_again(
@@ -134,8 +140,10 @@ def test_profiles_are_right_whichever_call_fails_and_is_made_again(
         held = sorted((row["customer_id"], row["kind"]) for row in store.held().to_pylist())
         assert held == [("a", "redirect"), ("b", "profile")]
         assert store.count() == 1
+        count_run(fault)
 
 
+@pytest.mark.fault("F26")
 def test_a_newer_run_that_comes_in_between_is_not_overwritten(
     dynamodb: Any, s3_endpoint: str
 ) -> None:
@@ -161,6 +169,7 @@ def test_a_newer_run_that_comes_in_between_is_not_overwritten(
         assert [row["customer_id"] for row in newer.held().to_pylist()] == ["b"]
 
 
+@pytest.mark.fault("F26")
 def test_what_a_batch_leaves_over_is_sent_again(dynamodb: Any, wire: Wire) -> None:
     name = new_table(dynamodb)
     table = Table(wire.client, name, "table")
@@ -188,6 +197,7 @@ def test_what_a_batch_leaves_over_is_sent_again(dynamodb: Any, wire: Wire) -> No
     assert [item["n"] for item in found.values()] == list(range(60))
 
 
+@pytest.mark.fault("F26")
 def test_a_batch_that_never_gets_through_is_an_error(dynamodb: Any, wire: Wire) -> None:
     name = new_table(dynamodb)
     wire.answer(
@@ -226,6 +236,7 @@ def test_a_table_that_is_not_there_is_named(dynamodb: Any) -> None:
         DynamoDBObjectLedger(dynamodb, "gone", "main").rows()
 
 
+@pytest.mark.fault("F28")
 def test_a_denial_says_what_was_denied(dynamodb: Any, wire: Wire) -> None:
     told = {"__type": "AccessDeniedException", "Message": "no dynamodb:GetItem on table/t"}
     wire.answer(lambda _, request: response(request, 400, told))
@@ -244,6 +255,11 @@ def test_a_table_is_encrypted_recoverable_and_guarded(dynamodb: Any) -> None:
     assert recovery["PointInTimeRecoveryStatus"] == "ENABLED"
     expiry = dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
     assert expiry == {"AttributeName": "expires_at", "TimeToLiveStatus": "ENABLED"}
+
+
+def count_run(fault: Fault) -> None:
+    counting.count("nth-call runs", 1)
+    counting.count("lost responses", int(fault == "lost"))
 
 
 def _profile(customer_id: str, document: str, *aliases: bytes) -> Entry:

@@ -23,6 +23,7 @@ from cdp_assets.resources.leases import (
     TableBusyError,
     TableTakenError,
 )
+from tests.faults import counting
 from tests.unit.aws import FAULTS, Fault, Wire, dynamodb, new_table, response
 from tests.unit.s3 import REGION, s3_endpoint
 
@@ -251,6 +252,7 @@ def test_a_step_that_cannot_prove_at_its_end_that_it_was_alone_fails(
         wire.answer(lambda _, asked: response(asked, 503, {"__type": "ServiceUnavailable"}))
 
 
+@pytest.mark.fault("F23")
 @pytest.mark.parametrize(("holders", "waiters"), [(86_400, 0), (0, -86_400)])
 def test_no_clock_that_is_wrong_keeps_a_table_for_ever(
     holders: float, waiters: float, leases: Any, wrong_clock: Callable[[float], None]
@@ -269,6 +271,7 @@ def test_no_clock_that_is_wrong_keeps_a_table_for_ever(
     assert 0.3 < waited[0] < 4
 
 
+@pytest.mark.fault("F23")
 def test_a_clock_that_is_a_little_wrong_takes_no_table_from_a_holder_that_renews(
     leases: Any, wrong_clock: Callable[[float], None]
 ) -> None:
@@ -279,6 +282,7 @@ def test_a_clock_that_is_a_little_wrong_takes_no_table_from_a_holder_that_renews
         wrong_clock(0)
 
 
+@pytest.mark.fault("F25", "F26")
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_table_is_held_once_whichever_call_fails_and_is_made_again(
     fault: Fault, leases: Any, s3_endpoint: str, dynamodb: Any, table: str
@@ -295,10 +299,13 @@ def test_a_table_is_held_once_whichever_call_fails_and_is_made_again(
             break
         with leases().hold([MAP, PROFILES]):
             pass
+        counting.count("nth-call runs", 1)
+        counting.count("lost responses", int(fault == "lost"))
     # Take, ask once more, give back.
     assert nth == 4
 
 
+@pytest.mark.fault("F25")
 def test_who_took_a_table_and_never_heard_of_it_gives_it_back(
     leases: Any, s3_endpoint: str
 ) -> None:

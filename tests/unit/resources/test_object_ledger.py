@@ -116,6 +116,7 @@ def test_a_commit_that_comes_late_supersedes_nothing_newer(ledger: ObjectLedger)
     assert ledger.current(KEY) == newer
 
 
+@pytest.mark.fault("F25")
 def test_a_commit_repeated_is_one_row(ledger: ObjectLedger) -> None:
     older = load(ledger, version="v1")
     newer = load(ledger, version="v2")
@@ -148,6 +149,7 @@ def test_extractions_of_one_object_side_by_side_leave_the_newest(ledger: ObjectL
     assert sorted(statuses) == ["loaded"] + ["superseded"] * 7
 
 
+@pytest.mark.fault("F09")
 def test_an_object_gone_missing_leaves_what_was_loaded(ledger: ObjectLedger) -> None:
     loaded = load(ledger)
     load(ledger, status="missing", records_in=0, records_loaded=0)
@@ -223,6 +225,7 @@ class TestDamage:
         with pytest.raises(LedgerError, match="schema 99"):
             ledger.max_load_id()
 
+    @pytest.mark.fault("F29")
     def test_a_place_that_cannot_be_written_is_named(self, tmp_path: Path) -> None:
         (tmp_path / "ledger.sqlite").mkdir()
         with pytest.raises(LedgerError, match="cannot be used"):

@@ -51,6 +51,7 @@ def test_a_prefix_is_a_folder_and_not_the_start_of_a_name(store: ObjectStore) ->
     assert [info.key for info in store.list("in")] == ["in/x"]
 
 
+@pytest.mark.fault("F06")
 def test_other_content_is_another_version(store: ObjectStore) -> None:
     store.write("a", b"one")
     first = store.head("a").version
@@ -75,6 +76,7 @@ def test_deleting_twice_is_no_error(store: ObjectStore) -> None:
         store.head("a")
 
 
+@pytest.mark.fault("F24", "F29")
 def test_a_writer_that_fails_leaves_the_old_object(store: ObjectStore) -> None:
     store.write("folder/a", b"old")
     with pytest.raises(RuntimeError, match="stop"):
@@ -95,6 +97,7 @@ def test_a_reader_streams_blocks_and_can_be_made_seekable(store: ObjectStore) ->
         assert file.read() == content[-5:]
 
 
+@pytest.mark.fault("F10")
 @pytest.mark.parametrize(
     "key", ["x.tmp", "x.part", "_temporary/0/x", ".hidden", ".folder/x", "x_$folder$"]
 )
@@ -168,6 +171,7 @@ def write_half(store: ObjectStore, key: str) -> None:
 
 
 class TestLocalFolder:
+    @pytest.mark.fault("F08")
     def test_ten_thousand_objects_are_listed_in_a_second(self, tmp_path: Path) -> None:
         store = LocalObjectStore(tmp_path)
         folder = tmp_path / "landing"
@@ -197,6 +201,7 @@ class TestLocalFolder:
         keys = {info.key for info in LocalObjectStore(tmp_path).list("landing")}
         assert keys == {"landing/good", "landing/bad\nname"}
 
+    @pytest.mark.fault("F10")
     def test_an_object_that_changes_while_it_is_read_says_so(self, tmp_path: Path) -> None:
         store = LocalObjectStore(tmp_path)
         store.write("a", b"one")

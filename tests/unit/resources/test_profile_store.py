@@ -116,6 +116,7 @@ def test_an_alias_that_changes_hands_leads_to_the_new_customer(
     assert found(store, X) == "b"
 
 
+@pytest.mark.fault("F26")
 def test_an_older_run_never_overwrites_a_newer_one(store: ProfileStore) -> None:
     old, new = origin(store.begin_sync()), origin(store.begin_sync())
     store.write(new, [profile("a", '{"new": 1}', X), Entry("gone", "gone")])
@@ -129,6 +130,7 @@ def test_an_older_run_never_overwrites_a_newer_one(store: ProfileStore) -> None:
     assert {row["customer_id"] for row in _rows(store)} == {"a", "c"}
 
 
+@pytest.mark.fault("F26")
 def test_an_older_run_does_not_take_an_alias_back(store: ProfileStore) -> None:
     old, new = origin(1), origin(2)
     store.write(old, [profile("a", "{}", X), profile("b")])
@@ -137,6 +139,7 @@ def test_an_older_run_does_not_take_an_alias_back(store: ProfileStore) -> None:
     assert found(store, X) == "b"
 
 
+@pytest.mark.fault("F25")
 def test_writing_the_same_again_changes_nothing(store: ProfileStore) -> None:
     entries = [profile("a", "{}", X), redirect("b", "a"), Entry("c", "gone")]
     for _ in range(2):
@@ -145,6 +148,7 @@ def test_writing_the_same_again_changes_nothing(store: ProfileStore) -> None:
     assert store.count() == 1
 
 
+@pytest.mark.fault("F26")
 def test_a_profile_that_is_too_large_is_refused_and_the_rest_lands(store: ProfileStore) -> None:
     store.write(origin(1), [profile("large", "{}", X)])
     written = store.write(

@@ -121,6 +121,7 @@ def test_a_tick_that_is_killed_after_it_asked_loses_nothing(platform: Platform) 
     platform.settle()
 
 
+@pytest.mark.fault("F24")
 def test_a_tick_that_fails_while_it_lists_loses_nothing(platform: Platform) -> None:
     class Broken:
         def list(self, prefix: str, after: str = "") -> None:
@@ -162,6 +163,7 @@ def test_a_folder_stays_in_mind_after_its_messages_are_gone_until_it_is_loaded(
     platform.settle()
 
 
+@pytest.mark.fault("F05", "F08")
 def test_duplicates_in_any_order_cost_one_load(platform: Platform) -> None:
     keys = [f"{PREFIX}/{platform.land(f'{n}.csv', n)}" for n in range(30)]
     repeats = [
@@ -180,6 +182,7 @@ def test_duplicates_in_any_order_cost_one_load(platform: Platform) -> None:
     assert platform.ledger.rows().num_rows == 30
 
 
+@pytest.mark.fault("F06")
 def test_news_of_a_version_that_was_overwritten_loads_the_version_that_is_there(
     platform: Platform,
 ) -> None:
@@ -193,6 +196,7 @@ def test_news_of_a_version_that_was_overwritten_loads_the_version_that_is_there(
     assert found.object_version == platform.bucket.store.head(key).version
 
 
+@pytest.mark.fault("F09")
 def test_news_of_an_object_that_was_deleted_asks_for_nothing(platform: Platform) -> None:
     platform.bucket.store.delete(platform.land("a.csv"))
     assert not platform.asked()

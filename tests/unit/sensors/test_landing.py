@@ -74,6 +74,7 @@ def test_a_run_of_another_job_or_one_that_has_ended_holds_nothing_up(instance):
     _requested(instance, _plan("2026-08-28"))
 
 
+@pytest.mark.fault("F50")
 def test_failed_runs_are_repeated_under_new_keys_until_the_loop_breaker_opens(instance):
     plan = _plan("2026-08-28")
     keys = []
@@ -88,6 +89,7 @@ def test_failed_runs_are_repeated_under_new_keys_until_the_loop_breaker_opens(in
     assert "by hand" in str(skipped.skip_message)
 
 
+@pytest.mark.fault("F06", "F50")
 def test_an_object_that_was_replaced_after_failures_gets_new_chances(instance):
     plan = _plan("2026-08-28")
     for _ in range(MAX_FAILURES):

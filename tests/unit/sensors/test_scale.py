@@ -49,6 +49,7 @@ def keys_of(plans: Iterable[LandingPlan]) -> list[str]:
     return [landed.info.key for made in plans for landed in made.objects]
 
 
+@pytest.mark.fault("F08", "F15")
 def test_a_round_over_a_hundred_thousand_objects_asks_for_each_new_one_once(
     local: LocalObjectStore, ledger: SQLiteObjectLedger, tmp_path: Path
 ) -> None:
@@ -68,6 +69,7 @@ def test_a_round_over_a_hundred_thousand_objects_asks_for_each_new_one_once(
     assert keys_of(one_round(local, ledger)) == []
 
 
+@pytest.mark.fault("F08")
 def test_ten_thousand_objects_of_one_second_are_each_asked_for_once(
     local: LocalObjectStore, ledger: SQLiteObjectLedger, tmp_path: Path
 ) -> None:
@@ -95,6 +97,7 @@ def test_an_s3_bucket_is_gone_through_the_same_way(
     ]
 
 
+@pytest.mark.fault("F08")
 def test_a_round_that_is_cut_anywhere_finds_what_one_listing_finds(
     local: LocalObjectStore, ledger: SQLiteObjectLedger, tmp_path: Path
 ) -> None:

@@ -55,6 +55,7 @@ class TestARawRow:
         assert (row["_contract_version"], str(row["dt"])) == (1, DAY)
         assert row["_loaded_at"] == entry.loaded_at
 
+    @pytest.mark.fault("F07")
     def test_equal_content_has_an_equal_hash_wherever_it_was_delivered(self, crm: Lake) -> None:
         crm.load(crm_csv(crm_row(1, Email="a@b.c"), crm_row(2)), "a.csv")
         crm.load(crm_csv(crm_row(1, Email="a@b.c"), crm_row(1, Email="a@b.d")), "b.csv")
@@ -95,6 +96,7 @@ class TestARawRow:
 
 
 class TestIdempotence:
+    @pytest.mark.fault("F05")
     def test_a_day_extracted_twice_is_loaded_once(self, crm: Lake) -> None:
         for name in ("a.csv", "b.csv", "c.csv"):
             crm.land(name, crm_csv(crm_row(name)))
@@ -113,6 +115,7 @@ class TestIdempotence:
         assert report.total.loaded == len({row["contact_id"] for row in crm.raw()}) == 10_000
         assert sorted(row["load_id"] for row in crm.ledger.rows().to_pylist()) == list(range(1, 41))
 
+    @pytest.mark.fault("F06")
     def test_a_new_version_of_an_object_replaces_the_old_rows(self, crm: Lake) -> None:
         crm.load(crm_csv(crm_row(1), crm_row(2), "broken"))
         crm.load(crm_csv(crm_row(3)))
@@ -120,6 +123,7 @@ class TestIdempotence:
         assert crm.quarantine() == []
         assert crm.ledger.needs_full_refresh(1)
 
+    @pytest.mark.fault("F06")
     def test_a_new_version_that_is_refused_leaves_no_old_rows(self, crm: Lake) -> None:
         crm.load(crm_csv(crm_row(1)))
         crm.load(b"no;such;header\n")
@@ -321,6 +325,7 @@ class TestS3Lake:
             assert entry.raw_path == file_key("raw", lake.contract, DAY, entry.object_key)
         assert [row["rule"] for row in replace(lakes["crm__contacts"], store=s3_store).quarantine()]
 
+    @pytest.mark.fault("F06")
     def test_a_new_version_on_s3_replaces_the_old_rows(
         self, crm: Lake, s3_store: S3ObjectStore
     ) -> None:

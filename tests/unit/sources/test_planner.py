@@ -45,6 +45,7 @@ def names(made: LandingPlan) -> list[str]:
     return [landed.info.key.rsplit("/", 1)[-1] for landed in made.objects]
 
 
+@pytest.mark.fault("F05")
 def test_what_the_ledger_has_at_that_version_is_not_asked_for(
     crm_contracts: dict[tuple[str, str], Contract],
 ) -> None:
@@ -60,6 +61,7 @@ def test_a_new_contract_version_asks_for_everything_again(
     assert names(planned(newer, [info(key("a"))], {key("a"): ("v1", 1)})) == ["a"]
 
 
+@pytest.mark.fault("F08", "F23")
 def test_the_order_and_the_clocks_of_the_listing_do_not_matter(
     crm_contracts: dict[tuple[str, str], Contract],
 ) -> None:
@@ -79,6 +81,7 @@ def test_the_oldest_landing_days_go_first_and_the_rest_waits(
     assert made.days == ["2026-02-28", DAY]
 
 
+@pytest.mark.fault("F06")
 def test_another_version_is_another_digest(
     crm_contracts: dict[tuple[str, str], Contract],
 ) -> None:
@@ -121,6 +124,7 @@ def test_many_unknown_objects_are_summed_up(
     assert made.problems[-1] == "15 more unknown objects are not loaded."
 
 
+@pytest.mark.fault("F15")
 def test_a_hundred_thousand_tiny_objects_are_planned_in_seconds(
     crm_contracts: dict[tuple[str, str], Contract],
 ) -> None:

@@ -349,6 +349,7 @@ class Answers:
         return AWSResponse(request.url, self.status, HTTPHeaders(), Raw())
 
 
+@pytest.mark.fault("F24")
 @pytest.mark.parametrize("operation", ["GetRecords", "GetShardIterator", "ListShards"])
 def test_throttling_is_waited_for(laptop: Rig, operation: str) -> None:
     laptop.send(20)
