@@ -9,11 +9,12 @@ makes its whole listing fail, and its local store follows symbolic links out of 
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import io
 import os
 import tempfile
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -215,27 +216,26 @@ class LocalObjectStore:
     def open_writer(self, key: str) -> Iterator[BinaryIO]:
         """Write beside the object, then rename over it."""
         path = self._path(key)
-        scratch = path.with_name(f".{uuid.uuid4().hex}.tmp")
-        told = partial(_writing, path)
+        scratch, told = _scratch_of(path), partial(_writing, path)
+        with told():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle = _claimed(scratch)
         try:
+            yield _told_file(handle, told)
             with told():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                handle = scratch.open("xb")
-            try:
-                yield _told_file(handle, told)
-            except BaseException:
-                # What is still to be written may not fit, which says nothing new.
-                with suppress(OSError):
-                    handle.close()
-                raise
-            with told():
-                handle.close()
+                handle.flush()
                 reach("lake.before_commit")
                 scratch.replace(path)
             reach("lake.after_commit")
-        finally:
+        except BaseException:
             with suppress(OSError):
                 scratch.unlink(missing_ok=True)
+            raise
+        finally:
+            # Closed last, as that lets the next writer of the key in. What is still to be written
+            # after an error may not fit, which says nothing new.
+            with suppress(OSError):
+                handle.close()
 
     def read(self, key: str) -> bytes:
         """One small object, whole; raises ObjectMissingError."""
@@ -252,6 +252,7 @@ class LocalObjectStore:
         path = self._path(key)
         with _writing(path):
             path.unlink(missing_ok=True)
+            _scratch_of(path).unlink(missing_ok=True)
 
     def url(self, key: str) -> str:
         """The path of a key, or of a glob of keys."""
@@ -281,6 +282,28 @@ class LocalObjectStore:
         if path.is_symlink() or not path.parent.resolve().is_relative_to(self._root):
             raise KeyRefusedError(f"{key!r} leads out of the lake through a symbolic link.")
         return path
+
+
+def _scratch_of(path: Path) -> Path:
+    """Where a file is written before it is renamed.
+
+    The same place each time: what a killed writer left there goes when the file is written again.
+    """
+    digest = hashlib.sha1(path.name.encode(), usedforsecurity=False).hexdigest()
+    return path.with_name(f".{digest}.tmp")
+
+
+def _claimed(scratch: Path) -> BinaryIO:
+    """A scratch file, empty, and of one writer alone until it is closed."""
+    while True:
+        handle = os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT, 0o666), "wb")
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        # Whoever held it before has renamed it away: then this is not the scratch file any more.
+        with suppress(FileNotFoundError):
+            if scratch.stat().st_ino == os.fstat(handle.fileno()).st_ino:
+                handle.truncate()
+                return handle
+        handle.close()
 
 
 def _local_info(key: str, stat: os.stat_result) -> ObjectInfo:

@@ -28,6 +28,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from dbt.cli.main import dbtRunner
 
 from cdp_assets.fingerprint import table_hashes
@@ -216,7 +218,7 @@ def batches(objects: Objects, chance: random.Random) -> Iterator[Objects]:
         if chance.random() < 0.03:
             # Wrong at first: another object of its kind, which it is overwritten by later.
             earlier = chance.randrange(place + 1)
-            arriving[earlier].insert(0, (key, _shortened(key, content)))
+            arriving[earlier].insert(0, (key, _cut(key, content, 0.5)[0]))
     for some in arriving:
         yield dict(some)
 
@@ -225,44 +227,46 @@ def _repacked(objects: Objects, chance: random.Random) -> dict[str, bytes]:
     """Some objects cut in two."""
     packed: dict[str, bytes] = {}
     for key, content in objects.items():
-        folder, _, name = key.rpartition("/")
-        records = _records(key, content)
-        header = records[:1] if key.endswith(".csv") else []
-        rows = records[len(header) :]
-        if len(rows) > 1 and chance.random() < 0.3:
-            cut = chance.randrange(1, len(rows))
-            packed[key] = _joined([*header, *rows[:cut]], content)
-            packed[f"{folder}/rest-{name}"] = _joined([*header, *rows[cut:]], content)
+        if chance.random() < 0.3:
+            packed[key], rest = _cut(key, content, chance.random())
+            packed["/rest-".join(key.rsplit("/", 1))] = rest
         else:
             packed[key] = content
     return packed
 
 
-def _shortened(key: str, content: bytes) -> bytes:
-    records = _records(key, content)
-    return _joined(records[: max(len(records) // 2, 1)], content)
-
-
-def _joined(records: Sequence[bytes], like: bytes) -> bytes:
-    """These records as one object, compressed if the object that they are of was."""
-    content = b"".join(records)
-    return gzip.compress(content, mtime=0) if like.startswith(_GZIP) else content
-
-
-def _records(key: str, content: bytes) -> list[bytes]:
-    """The records of an object, as they stand in it; of CSV the header is the first."""
+def _cut(key: str, content: bytes, share: float) -> tuple[bytes, bytes]:
+    """An object as two of its kind, the first of which has this share of the records."""
+    if key.endswith(".parquet"):
+        rows = pq.read_table(pa.BufferReader(content))
+        at = int(len(rows) * share)
+        return _parquet(rows.slice(0, at)), _parquet(rows.slice(at))
     if content.startswith(_GZIP):
-        content = gzip.decompress(content)
+        first, second = _cut(key, gzip.decompress(content), share)
+        return gzip.compress(first, mtime=0), gzip.compress(second, mtime=0)
+    header, records = _records(key, content)
+    at = int(len(records) * share)
+    return header + b"".join(records[:at]), header + b"".join(records[at:])
+
+
+def _records(key: str, content: bytes) -> tuple[bytes, list[bytes]]:
+    """The header, which CSV alone has, and the records as they stand in an object."""
     lines = content.splitlines(keepends=True)
     if not key.endswith(".csv"):
-        return lines
+        return b"", lines
     records = [b""]
     for line in lines:
         # A line break between quotes is part of a value.
         if records[-1].count(b'"') % 2 == 0:
             records.append(b"")
         records[-1] += line
-    return records[1:]
+    return records[1], records[2:]
+
+
+def _parquet(rows: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(rows, sink)
+    return sink.getvalue().to_pybytes()
 
 
 def differences(expected: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
