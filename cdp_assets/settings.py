@@ -111,6 +111,11 @@ class Settings:
         return None
 
     @property
+    def raw_folder(self) -> Path | None:
+        """The folder of raw files, all that SQL reads of the lake; None where that is a bucket."""
+        return self.lake_folder / "raw" if self.lake_folder else None
+
+    @property
     def warehouse_path(self) -> Path:
         """The DuckDB file that runs write."""
         return self.home / "warehouse" / "cdp.duckdb"

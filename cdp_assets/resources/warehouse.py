@@ -20,6 +20,8 @@ import pyarrow as pa
 
 from cdp_assets.errors import PlatformError
 from cdp_assets.naming import LAYERS, SOURCES
+from cdp_assets.resources.confinement import confine
+from cdp_assets.resources.sql_errors import told
 
 # Layer and name.
 TableAddress = tuple[str, str]
@@ -39,6 +41,10 @@ _SESSION_WORD: Final = "sha256_hex(text) as sha256(text)"
 
 class NothingPublishedError(PlatformError):
     """There is no published version to read."""
+
+
+class StatementError(PlatformError):
+    """A statement failed; the message says how, and repeats no value of a row."""
 
 
 @dataclass(frozen=True)
@@ -118,12 +124,16 @@ class DuckDBWarehouse:
         path: the file that runs write.
         published_path: the copy that readers open.
         memory_limit: DuckDB's own limit, for example `4GB`.
+        raw_folder: the only folder that SQL may read files from; None for none.
     """
 
-    def __init__(self, path: Path, published_path: Path, memory_limit: str) -> None:
+    def __init__(
+        self, path: Path, published_path: Path, memory_limit: str, raw_folder: Path | None = None
+    ) -> None:
         self._path = path
         self._published_path = published_path
         self._memory_limit = memory_limit
+        self._raw_folder = raw_folder
 
     @contextmanager
     def connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -134,6 +144,7 @@ class DuckDBWarehouse:
             connection.execute(f"set memory_limit = '{self._memory_limit}'")
             connection.execute("set preserve_insertion_order = false")
             connection.execute("set TimeZone = 'UTC'")
+            confine(connection, self._raw_folder)
             for layer in LAYERS:
                 connection.execute(f"create schema if not exists {layer}")
             yield connection
@@ -220,6 +231,7 @@ class DuckDBWarehouse:
             raise NothingPublishedError("Nothing is published yet: run `cdp demo` or launch a run.")
         with duckdb.connect(str(self._published_path), read_only=True) as connection:
             connection.execute("set TimeZone = 'UTC'")
+            confine(connection, self._raw_folder)
             for word in _TRINO_WORDS:
                 connection.execute(f"create temporary macro {word}")
             yield connection
@@ -245,11 +257,12 @@ class _DuckDBSession:
 
     def query(self, sql: str, inputs: Mapping[str, pa.Table] | None = None) -> pa.Table:
         self._register(inputs)
-        return self._connection.sql(sql).to_arrow_table()
+        with _values_kept_back():
+            return self._connection.sql(sql).to_arrow_table()
 
     def execute(self, *statements: str, inputs: Mapping[str, pa.Table] | None = None) -> None:
         self._register(inputs)
-        with _transaction(self._connection):
+        with _values_kept_back(), _transaction(self._connection):
             for statement in statements:
                 self._connection.execute(statement)
 
@@ -266,6 +279,16 @@ def text_constant(value: str) -> str:
 def whole_milliseconds(at: datetime) -> datetime:
     """A time as both engines keep it: Athena reads inputs and raw files to the millisecond."""
     return at.replace(microsecond=at.microsecond // 1000 * 1000)
+
+
+@contextmanager
+def _values_kept_back() -> Iterator[None]:
+    """Tell of an error of DuckDB without the values that its text repeats."""
+    try:
+        yield
+    except duckdb.Error as error:
+        # Not as its cause: whoever logs this one would log that one, too.
+        raise StatementError(f"The warehouse refused a statement: {told(error)}") from None
 
 
 @contextmanager

@@ -178,14 +178,16 @@ class TestLocalFolder:
         assert sum(1 for _ in store.list("landing")) == 10_000
         assert time.perf_counter() - started < 1
 
-    def test_symbolic_links_are_neither_listed_nor_followed(self, tmp_path: Path) -> None:
+    def test_symbolic_links_are_listed_as_such_and_not_followed(self, tmp_path: Path) -> None:
         (tmp_path / "secret").write_text("secret")
         landing = tmp_path / "lake" / "landing"
         landing.mkdir(parents=True)
         (landing / "file").symlink_to(tmp_path / "secret")
         (landing / "folder").symlink_to(tmp_path)
         store = LocalObjectStore(tmp_path / "lake")
-        assert list(store.list("landing")) == []
+        listed = {info.key for info in store.list("landing") if info.is_link}
+        assert listed == {info.key for info in store.list("landing")}
+        assert listed == {"landing/file", "landing/folder"}
         for key in ("landing/file", "landing/folder/secret"):
             with pytest.raises(KeyRefusedError):
                 store.read(key)
