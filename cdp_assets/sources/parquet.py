@@ -23,6 +23,8 @@ from cdp_assets.sources.refusal import ObjectRefused, Refusal
 _ROWS: Final = 65_536
 # Column chunks are read in pieces of this size, not whole.
 _READ_BYTES: Final = 1 << 20
+# What a damaged file makes Arrow raise; a UnicodeDecodeError, for example, for a column's name.
+_DAMAGE: Final = (pa.ArrowException, OSError, ValueError)
 
 
 def read_parquet(
@@ -42,12 +44,13 @@ def read_parquet(
         return Layout({}, {}), iter(())
     try:
         parquet = pq.ParquetFile(handle, pre_buffer=False, buffer_size=_READ_BYTES)
-    except (pa.ArrowInvalid, OSError) as error:
+        names = parquet.schema_arrow.names
+    except _DAMAGE as error:
         raise ObjectRefused("not_parquet") from error
     groups = map(parquet.metadata.row_group, range(parquet.num_row_groups))
     if sum(group.total_byte_size for group in groups) > limits.object_bytes:
         raise ObjectRefused("too_many_bytes", f"limit {limits.object_bytes} bytes")
-    layout = lay_out(contract, parquet.schema_arrow.names)
+    layout = lay_out(contract, names)
     return layout, _chunks(parquet, layout)
 
 
@@ -58,7 +61,7 @@ def _chunks(parquet: pq.ParquetFile, layout: Layout) -> Iterator[Chunk]:
         for batch in parquet.iter_batches(batch_size=_ROWS, columns=list(places)):
             yield _chunk(batch, places, line)
             line += batch.num_rows
-    except (pa.ArrowInvalid, OSError) as error:
+    except _DAMAGE as error:
         raise ObjectRefused("not_parquet", f"after record {line - 1}") from error
 
 
