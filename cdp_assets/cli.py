@@ -179,11 +179,11 @@ def sweep(
 
 
 @app.command()
-def summary() -> None:
+def summary(show_values: _Values = False) -> None:
     """Print the summary of what is published."""
     from cdp_assets.summary import print_summary
 
-    print_summary(_settings())
+    print_summary(_settings(), show_values=show_values)
 
 
 @app.command()
@@ -312,8 +312,10 @@ def profile_get(
 
 
 def _print(lines: Iterable[str]) -> None:
+    from cdp_assets.printing import printable
+
     for line in lines:
-        typer.echo(line)
+        typer.echo(printable(line))
 
 
 def _settings() -> Settings:
