@@ -49,6 +49,7 @@ def keys_of(plans: Iterable[LandingPlan]) -> list[str]:
     return [landed.info.key for made in plans for landed in made.objects]
 
 
+@pytest.mark.fault("F15")
 def test_a_round_over_a_hundred_thousand_objects_asks_for_each_new_one_once(
     local: LocalObjectStore, ledger: SQLiteObjectLedger, tmp_path: Path
 ) -> None:

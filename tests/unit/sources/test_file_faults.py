@@ -42,6 +42,7 @@ NOISY = settings(
 )
 
 
+@pytest.mark.fault("F09")
 class TestF09ObjectsThatVanish:
     def test_an_object_gone_since_the_listing_is_skipped_with_a_reason(self, crm: Lake) -> None:
         key = crm.land("a.csv", crm_csv(crm_row(1)))
@@ -62,6 +63,7 @@ class TestF09ObjectsThatVanish:
         assert [row["status"] for row in crm.ledger.rows().to_pylist()] == ["loaded", "missing"]
 
 
+@pytest.mark.fault("F10")
 class TestF10UnfinishedObjects:
     @pytest.mark.parametrize(
         "name",
@@ -98,6 +100,7 @@ class TestF10UnfinishedObjects:
         assert crm.ledger.loaded_versions("crm") == {}
 
 
+@pytest.mark.fault("F11")
 class TestF11EmptyObjects:
     @pytest.mark.parametrize(
         ("entity", "content"),
@@ -127,6 +130,7 @@ class TestF11EmptyObjects:
         assert entry.status == "empty"
 
 
+@pytest.mark.fault("F12")
 class TestF12Compression:
     LINES = json_lines(*(event(i) for i in range(3)))
 
@@ -170,6 +174,7 @@ class TestF12Compression:
         assert crm.found() == [(None, "unknown_compression", None)]
 
 
+@pytest.mark.fault("F13")
 class TestF13GzipBombs:
     def test_a_bomb_is_stopped_at_the_ratio(self, lakes: dict[str, Lake]) -> None:
         lake = lakes["web__events"]
@@ -189,6 +194,7 @@ class TestF13GzipBombs:
         assert entry.records_quarantined == entry.records_in > 0
 
 
+@pytest.mark.fault("F14")
 class TestF14Size:
     LIMITS = Limits(chunk_bytes=1 << 14, record_bytes=1 << 15)
 
@@ -239,6 +245,7 @@ class TestF14Size:
         assert peak < 2 << 20
 
 
+@pytest.mark.fault("F16")
 class TestF16Encodings:
     def test_a_byte_order_mark_is_no_part_of_the_first_header(self, crm: Lake) -> None:
         crm.load(b"\xef\xbb\xbf" + crm_csv(crm_row(1, FirstName="Zoë")))
@@ -302,6 +309,7 @@ class TestF16Encodings:
         assert [row["event_name"] for row in web.raw()] == names
 
 
+@pytest.mark.fault("F17")
 class TestF17Csv:
     def test_a_record_with_another_number_of_fields_costs_only_itself(self, crm: Lake) -> None:
         crm.load(crm_csv(crm_row(1), "2,too,few", crm_row(3) + ",one,more", crm_row(4)))
@@ -411,6 +419,7 @@ class TestF17Csv:
         assert "contract version 1" in entry.error
 
 
+@pytest.mark.fault("F18")
 class TestF18Json:
     @pytest.mark.parametrize(
         ("line", "rule"),
@@ -501,6 +510,7 @@ class TestF18Json:
         assert [row["contact_id"] for row in lake.raw()] == [str(i) for i in range(50)]
 
 
+@pytest.mark.fault("F19")
 class TestF19Drift:
     @pytest.mark.parametrize(
         ("policy", "loaded", "quarantined", "extra"),
@@ -613,6 +623,7 @@ class TestF19Drift:
         assert web.found() == [(1, "not_allowed", "call_type")]
 
 
+@pytest.mark.fault("F20")
 class TestF20Spreadsheets:
     def test_names_that_look_like_nothing_survive(self, crm: Lake) -> None:
         names = ["Null", "NULL", "NA", "N/A", "None", "nan", "True"]
@@ -654,6 +665,7 @@ class TestF20Spreadsheets:
         assert crm.found() == [(2, "not_date", "birth_date")]
 
 
+@pytest.mark.fault("F21")
 class TestF21TimeStamps:
     NINE = datetime.fromisoformat("2026-03-01T09:00:00")
 
@@ -763,6 +775,7 @@ class TestF21TimeStamps:
         assert receipt_lines.found() == [(1, "timestamp_without_zone", "sold_at")]
 
 
+@pytest.mark.fault("F22")
 class TestF22LateEvents:
     def test_events_of_the_past_are_taken_however_late(self, web: Lake) -> None:
         days = ["2026-01-30T00:00:00Z", "2025-12-01T00:00:00Z", "1999-12-31T23:59:59Z"]
