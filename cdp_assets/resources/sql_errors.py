@@ -21,8 +21,8 @@ _OF_THE_STATEMENT: Final = (
     duckdb.IOException,
     duckdb.HTTPException,
 )
-# From the first quote to the last: a value may hold quotes of its own.
-_QUOTED: Final = re.compile(r"[\"'`].*[\"'`]", re.DOTALL)
+# From the first quote to the last, or to the end: a value may hold quotes of its own.
+_QUOTED: Final = re.compile(r"[\"'`](.*[\"'`]|.*)", re.DOTALL)
 _NUMBER: Final = re.compile(r"\d{4,}")
 _LONGEST: Final = 300
 
@@ -32,6 +32,6 @@ def told(error: duckdb.Error) -> str:
     text = str(error)
     if isinstance(error, _OF_THE_STATEMENT):
         return text
-    # Below its first lines stands the statement that failed, which the caller knows.
-    text = _QUOTED.sub("(a value)", text.partition("\n\nLINE ")[0])
+    # Below stands the statement that failed, which the caller knows, or the value once more.
+    text = _QUOTED.sub("(a value)", text.partition("\n\nLINE ")[0]).partition("\n")[0]
     return _NUMBER.sub("(a number)", text)[:_LONGEST]
