@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import gzip
 import json
 import sqlite3
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import dagster as dg
 import duckdb
 import pyarrow as pa
 import pytest
 
+from cdp_assets.discretion import discreet
 from cdp_assets.resources.sql_errors import told
 from cdp_assets.resources.warehouse import DuckDBWarehouse, StatementError
+from cdp_assets.settings import PROJECT_ROOT
 from tests.faults.search import find, hits
 from tests.unit.sources.conftest import (  # noqa: F401 - fixtures
     CRM_HEADER,
@@ -139,3 +145,49 @@ def test_a_refusal_of_a_file_format_names_no_value(crm: Lake) -> None:  # noqa: 
     assert entry.status == "refused"
     assert "header 17" in entry.error
     assert MARK not in entry.error
+
+
+@pytest.mark.parametrize("is_generator", [False, True])
+def test_the_text_of_an_unforeseen_error_is_not_in_the_event_log(is_generator: bool) -> None:
+    def fails(context) -> Any:
+        try:
+            pa.array([f"{MARK} of a record"]).cast(pa.int64())
+        except pa.ArrowInvalid as error:
+            raise KeyError(f"{MARK}, too") from error
+
+    def fails_later(context) -> Iterator[Any]:
+        fails(context)
+        yield dg.MaterializeResult()
+
+    step = dg.asset(name="step")(discreet(fails_later if is_generator else fails))
+    with dg.DagsterInstance.ephemeral() as instance:
+        done = dg.materialize([step], instance=instance, raise_on_error=False)
+        log = "".join(str(entry) for entry in instance.all_logs(done.run_id))
+    [failure] = done.get_step_failure_events()
+    error = failure.step_failure_data.error
+    assert error is not None
+    assert error.cause is not None
+    assert MARK not in log + str(error)
+    assert error.cause.cls_name == "KeyError"
+    assert "in fails" in "".join(error.cause.stack)
+
+
+def test_our_own_errors_keep_their_words() -> None:
+    def fails() -> None:
+        raise StatementError("in our words")
+
+    with pytest.raises(StatementError, match="in our words"):
+        discreet(fails)()
+
+
+def test_every_asset_is_discreet() -> None:
+    """A step that is not would be the one that fails."""
+    found = 0
+    for path in sorted((PROJECT_ROOT / "cdp_assets").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                names = [ast.unparse(each).partition("(")[0] for each in node.decorator_list]
+                if {"dg.asset", "dg.multi_asset", "dbt_assets"} & set(names):
+                    found += 1
+                    assert names[-1] == "discreet", f"{path.name}: {node.name}"
+    assert found == 9

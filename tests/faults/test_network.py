@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -57,6 +58,19 @@ def test_an_attempt_to_leave_the_machine_is_refused_and_written_down(
     assert done.returncode != 0
     assert "there is no network in this test" in done.stderr
     assert len(attempts(tmp_path / "log")) == 1
+
+
+@pytest.mark.fault("F47")
+def test_dbt_says_its_version_without_asking_for_a_newer_one(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "cdp-dbt"), "--version"],
+        env={**os.environ, **guarded(tmp_path / "log")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert re.fullmatch(r"dbt-core 1\.11\.\d+\n", done.stdout)
+    assert attempts(tmp_path / "log") == []
 
 
 @pytest.mark.fault("F47")
