@@ -18,6 +18,7 @@ from typing import Final
 
 import duckdb
 import numpy as np
+import pyarrow.parquet as pq
 
 from benchmarks.measure import Meter
 from cdp_assets.errors import PlatformError
@@ -166,9 +167,8 @@ class MatchingHome:
 
     def map_to(self, file: Path) -> None:
         """Write the customer map into a Parquet file."""
-        with self.warehouse.connect() as connection:
-            rows = f"select record_id, customer_id from {MAP.address}"
-            connection.execute(f"copy ({rows}) to '{file}' (format parquet)")
+        rows = self.warehouse.query(f"select record_id, customer_id from {MAP.address}")
+        pq.write_table(rows, file)
 
     def judge(self, truth: Path) -> Found:
         """Compare links and customers with the truth.
@@ -177,6 +177,7 @@ class MatchingHome:
             truth: Parquet with record_id and entity.
         """
         with self.warehouse.connect() as connection:
+            connection.register("truth", pq.read_table(truth))
             records = connection.execute(
                 f"""
                 create temp table judged as
@@ -188,7 +189,7 @@ class MatchingHome:
                         order by coalesce(customer_id, 'none of ' || truth.record_id)
                     ) as cluster,
                     customer_id is null as is_held_back
-                from read_parquet('{truth}') as truth
+                from truth
                 left join {MAP.address} as mapped using (record_id);
                 select entity, cluster, is_held_back from judged order by number
                 """

@@ -108,7 +108,8 @@ def make_ready(home: MatchingHome, model: MatchModel, file: Path) -> float:
         """
         for place, rule in enumerate(model.blocking)
     )
-    with home.warehouse.connect() as connection:
+    # The platform's own connection writes no files.
+    with duckdb.connect(str(home.settings.warehouse_path)) as connection:
         connection.execute(
             f"copy (select *, {keys} from identity.match_records where is_current)"
             f" to '{file}' (format parquet)"

@@ -180,11 +180,11 @@ def sweep(
 
 
 @app.command()
-def summary() -> None:
+def summary(show_values: _Values = False) -> None:
     """Print the summary of what is published."""
     from cdp_assets.summary import print_summary
 
-    print_summary(_settings())
+    print_summary(_settings(), show_values=show_values)
 
 
 @app.command()
@@ -313,8 +313,10 @@ def profile_get(
 
 
 def _print(lines: Iterable[str]) -> None:
+    from cdp_assets.printing import printable
+
     for line in lines:
-        typer.echo(line)
+        typer.echo(printable(line))
 
 
 def _settings() -> Settings:

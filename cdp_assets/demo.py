@@ -39,11 +39,16 @@ def run_demo(settings: Settings) -> None:
     """
     with _timed("generate the sample company"):
         _generate_once(settings)
-    run_waiting(settings)
+    # Nobody of the sample company exists.
+    run_waiting(settings, show_values=True)
 
 
-def run_waiting(settings: Settings) -> None:
+def run_waiting(settings: Settings, *, show_values: bool = False) -> None:
     """Load every landing object that is new, and print the summary.
+
+    Args:
+        settings: of the tenant.
+        show_values: whether the summary shows a customer's values.
 
     Raises:
         HomeInUseError: another process works in this home.
@@ -64,7 +69,7 @@ def run_waiting(settings: Settings) -> None:
                 run_landing_days(settings, instance, found.days, on_step=_say)
             found = waiting(settings)
         _catch_up(settings, instance)
-    print_summary(settings)
+    print_summary(settings, show_values=show_values)
 
 
 def replay_quarantine(settings: Settings, source: str, entity: str) -> None:

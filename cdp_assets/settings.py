@@ -22,6 +22,8 @@ DBT_PROJECT_DIR = PROJECT_ROOT / "dbt_project"
 
 Profile = Literal["local", "aws"]
 
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_SIZE: Final = re.compile(r"\d{1,9}(\.\d{1,3})? ?[KMGT]i?B", re.ASCII)
 # An id, an alias, or the ARN of either; nothing that would end a quoted text.
 _KMS_KEY: Final = re.compile(
     r"([A-Za-z0-9-]+|arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:(key|alias)/[\w/-]+|alias/[\w/-]+)",
@@ -113,6 +115,11 @@ class Settings:
         return None
 
     @property
+    def raw_folder(self) -> Path | None:
+        """The folder of raw files, all that SQL reads of the lake; None where that is a bucket."""
+        return self.lake_folder / "raw" if self.lake_folder else None
+
+    @property
     def warehouse_path(self) -> Path:
         """The DuckDB file that runs write."""
         return self.home / "warehouse" / "cdp.duckdb"
@@ -184,7 +191,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         unattended=_switch(env, "CDP_UNATTENDED"),
         s3_endpoint_url=env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL"),
         region=env.get("AWS_REGION", "us-east-1"),
-        warehouse_memory=env.get("CDP_WAREHOUSE_MEMORY", "4GB"),
+        warehouse_memory=_memory(env.get("CDP_WAREHOUSE_MEMORY", "4GB")),
         work_group=env.get("CDP_WORKGROUP", "primary"),
         identity_model=env.get("CDP_IDENTITY_MODEL", "default"),
         ledger_table=env.get("CDP_LEDGER_TABLE", f"cdp-{tenant}-ledger"),
@@ -250,6 +257,13 @@ def _listing_seconds(text: str) -> int:
     return int(text)
 
 
+def _memory(text: str) -> str:
+    # It becomes part of a statement.
+    if not _SIZE.fullmatch(text):
+        raise SettingsError(f"CDP_WAREHOUSE_MEMORY is {text!r}: it takes a size such as 4GB.")
+    return text
+
+
 def _lease_patience(text: str) -> int:
     # Under 35 minutes, a step does not outwait the lease of a run that was killed.
     if not (text.isascii() and text.isdecimal() and int(text) <= 86_400):
@@ -290,6 +304,8 @@ def _gate(text: str) -> GateBudget:
 
 def _tenant(name: str) -> str:
     # Tenant names become database and folder names: a closed alphabet keeps `../b` out.
-    if not (name.isidentifier() and name.isascii() and name == name.lower() and len(name) <= 63):
-        raise SettingsError("CDP_TENANT takes lower-case letters, digits and _, at most 63.")
+    if not _NAME.fullmatch(name):
+        raise SettingsError(
+            "CDP_TENANT takes a lower-case letter, then such letters, digits and _, at most 63."
+        )
     return name

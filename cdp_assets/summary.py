@@ -13,27 +13,28 @@ from collections.abc import Iterable
 from cdp_assets.checks.conservation import conservation
 from cdp_assets.identity.evaluate import evaluate_sample
 from cdp_assets.naming import CHANNELS
+from cdp_assets.printing import printable
 from cdp_assets.resources.build import build_warehouse
 from cdp_assets.resources.warehouse import Reader
 from cdp_assets.settings import Settings
 from cdp_assets.sources.contracts import load_contracts
 
 
-def print_summary(settings: Settings) -> None:
+def print_summary(settings: Settings, *, show_values: bool = False) -> None:
     """Print where every record went, who was found, how well, and one profile explained."""
-    lines = summary_lines(settings)
+    lines = [printable(line) for line in summary_lines(settings, show_values=show_values)]
     lines += ["", "Open the UI with `make dev` (lineage, runs, checks): http://127.0.0.1:3000"]
     sys.stdout.write("\n".join(lines) + "\n")
 
 
-def summary_lines(settings: Settings) -> list[str]:
-    """The summary of what is published."""
+def summary_lines(settings: Settings, *, show_values: bool = False) -> list[str]:
+    """The summary of what is published; with values of a customer only if asked for."""
     with build_warehouse(settings).published() as reader:
         return [
             *_sources(reader),
             *_profiles(reader),
             *_quality(reader, settings),
-            *_one_profile(reader),
+            *_one_profile(reader, show_values=show_values),
         ]
 
 
@@ -91,7 +92,7 @@ def _quality(reader: Reader, settings: Settings) -> Iterable[str]:
     )
 
 
-def _one_profile(reader: Reader) -> Iterable[str]:
+def _one_profile(reader: Reader, *, show_values: bool) -> Iterable[str]:
     # The best connected customer, chosen by a stable rule.
     values = reader.query(
         """
@@ -115,7 +116,7 @@ def _one_profile(reader: Reader) -> Iterable[str]:
     yield ""
     yield f"One profile explained: {values[0]['customer_id']}"
     for row in values:
-        shown = _readable(row["attribute"], row["value"])
+        shown = _readable(row["attribute"], row["value"]) if show_values else "(--show-values)"
         yield (
             f"  {row['attribute']:<12} {shown:<40} from {row['source']:<15} {row['rule']:<16} "
             f"{row['observed_at']:%Y-%m-%d}  {row['record_id']}"

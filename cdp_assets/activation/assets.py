@@ -9,6 +9,7 @@ import dagster as dg
 
 from cdp_assets.activation.sync import sync_profiles
 from cdp_assets.automation import DAILY_FRESHNESS, WHEN_UPSTREAM_CHANGES
+from cdp_assets.discretion import discreet
 from cdp_assets.naming import ACTIVATION, PROFILE, WAREHOUSE_POOL, asset_key
 from cdp_assets.partitions import SINGLE_RUN
 from cdp_assets.resources.object_ledger import ObjectLedger
@@ -54,6 +55,7 @@ _COLUMNS: Final = dg.TableSchema(
     backfill_policy=SINGLE_RUN,
     pool=WAREHOUSE_POOL,
 )
+@discreet
 def profile_store(
     context: dg.AssetExecutionContext,
     warehouse: dg.ResourceParam[Warehouse],

@@ -16,6 +16,7 @@ from dagster_dbt import DbtCliInvocation, DbtCliResource, DbtProject, dbt_assets
 
 from cdp_assets.dbt.project import prune_invocations
 from cdp_assets.dbt.translator import Translator
+from cdp_assets.discretion import discreet
 from cdp_assets.failpoints import reach
 from cdp_assets.naming import CLEANSED, IDENTITY, PROFILE, WAREHOUSE_POOL
 from cdp_assets.partitions import SINGLE_RUN
@@ -39,6 +40,7 @@ def _layer_assets(layer: str, project: DbtProject) -> dg.AssetsDefinition:
         backfill_policy=SINGLE_RUN,
         pool=WAREHOUSE_POOL,
     )
+    @discreet
     def models(
         context: dg.AssetExecutionContext,
         dbt: DbtCliResource,

@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 import time
+from importlib.metadata import version
 
 from cdp_assets.failpoints import arm, is_armed, of_dbt
 from cdp_assets.settings import load_settings
@@ -23,6 +24,11 @@ def main() -> None:
     """Run the dbt command line, and end at once when the parent process is gone."""
     parent = os.getppid()
     threading.Thread(target=end_with, args=(parent,), daemon=True).start()
+
+    if sys.argv[1:] == ["--version"]:
+        # Dagster asks this before each run, and dbt would ask PyPI whether there is a newer one.
+        sys.stdout.write(f"dbt-core {version('dbt-core')}\n")
+        return
 
     # Nearly all that dbt makes lives until it ends; looking through it for what does not costs a
     # sixth of its start.

@@ -11,6 +11,7 @@ import dagster as dg
 import numpy as np
 
 from cdp_assets.automation import DAILY_FRESHNESS, WHEN_UPSTREAM_CHANGES
+from cdp_assets.discretion import discreet
 from cdp_assets.identity.apply import apply_assignments
 from cdp_assets.identity.decisions import keep_decisions
 from cdp_assets.identity.evidence import doubtful_pair
@@ -107,6 +108,7 @@ def _spec(table: IdentityTable, deps: Iterable[str]) -> dg.AssetSpec:
         )
     ],
 )
+@discreet
 def identity_model(
     warehouse: dg.ResourceParam[Warehouse], store: dg.ResourceParam[ObjectStore]
 ) -> dg.MaterializeResult:
@@ -146,6 +148,7 @@ def _match_model(model: MatchModel) -> dg.AssetsDefinition:
         backfill_policy=SINGLE_RUN,
         pool=WAREHOUSE_POOL,
     )
+    @discreet
     def match_model(
         warehouse: dg.ResourceParam[Warehouse], leases: dg.ResourceParam[Leases]
     ) -> Iterator[dg.MaterializeResult]:
@@ -173,6 +176,7 @@ def _match_model(model: MatchModel) -> dg.AssetsDefinition:
     backfill_policy=SINGLE_RUN,
     pool=WAREHOUSE_POOL,
 )
+@discreet
 def identity_decisions(
     warehouse: dg.ResourceParam[Warehouse],
     store: dg.ResourceParam[ObjectStore],
@@ -191,6 +195,7 @@ def _cluster_assignments(model: MatchModel) -> dg.AssetsDefinition:
         backfill_policy=SINGLE_RUN,
         pool=WAREHOUSE_POOL,
     )
+    @discreet
     def cluster_assignments(
         warehouse: dg.ResourceParam[Warehouse], leases: dg.ResourceParam[Leases]
     ) -> dg.MaterializeResult:
@@ -222,6 +227,7 @@ def _cluster_assignments(model: MatchModel) -> dg.AssetsDefinition:
     backfill_policy=SINGLE_RUN,
     pool=WAREHOUSE_POOL,
 )
+@discreet
 def customer_map(
     context: dg.AssetExecutionContext,
     warehouse: dg.ResourceParam[Warehouse],

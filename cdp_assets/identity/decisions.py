@@ -81,7 +81,8 @@ def write_decisions(store: ObjectStore, decisions: Sequence[Decision]) -> str:
         DecisionsError: one of them is no decision; then none is written.
     """
     text = io.StringIO()
-    lines = csv.writer(text, lineterminator="\n")
+    # Which ends of lines are written decides which are quoted: a CR in an id would forge a line.
+    lines = csv.writer(text, lineterminator="\r\n")
     lines.writerow(_COLUMNS)
     for decision in decisions:
         values = {**vars(decision), "decided_at": decision.decided_at.isoformat()}

@@ -8,6 +8,7 @@ does (`decisions.py`, `clusters.py`).
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -41,6 +42,10 @@ _FIELDS: Final = (
     "national_id",
     "loyalty_id",
 )
+
+# What a spreadsheet takes for a formula, or leaves out before it looks for one; and the apostrophe,
+# so that what was put before a value can be told from what was there.
+_NO_TEXT: Final = re.compile(r"[=+\-@＝＋－＠'\s\0]")
 
 
 class ReviewError(PlatformError):
@@ -207,7 +212,8 @@ def write_queue(
     """
     weights = [weight.field for weight in queue[0].weights] if queue else []
     fields = sorted({name for told in values.values() for name in told}, key=_place)
-    lines = csv.writer(handle, lineterminator="\n")
+    # Which ends of lines are written decides which are quoted: a CR in an id would forge a line.
+    lines = csv.writer(handle, lineterminator="\r\n")
     lines.writerow(
         [
             *_FILE_COLUMNS,
@@ -306,5 +312,8 @@ def _place(field: str) -> int:
 
 
 def _cell(value: str | None) -> str:
-    # A spreadsheet would take these for a formula.
-    return f"'{value}" if value and value[0] in "=+-@" else value or ""
+    """A value that a spreadsheet takes for text (OWASP ASVS 5.0, 1.2.10).
+
+    Without its first apostrophe it is the value again: `'+447700900123` is a number to call.
+    """
+    return f"'{value}" if value and _NO_TEXT.match(value) else value or ""

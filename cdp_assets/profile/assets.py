@@ -8,6 +8,7 @@ from typing import Final
 import dagster as dg
 
 from cdp_assets.automation import DAILY_FRESHNESS, WHEN_UPSTREAM_CHANGES
+from cdp_assets.discretion import discreet
 from cdp_assets.naming import PROFILE, WAREHOUSE_POOL, asset_key
 from cdp_assets.partitions import SINGLE_RUN
 from cdp_assets.plots import bar_chart
@@ -44,6 +45,7 @@ _UPSTREAM: Final = (
     backfill_policy=SINGLE_RUN,
     pool=WAREHOUSE_POOL,
 )
+@discreet
 def published_profiles(
     warehouse: dg.ResourceParam[Warehouse],
     ledger: dg.ResourceParam[ObjectLedger],

@@ -138,7 +138,10 @@ def build_duckdb(settings: Settings) -> DuckDBWarehouse:
     if settings.profile != "local":
         raise SettingsError("The aws profile has no DuckDB file: set CDP_PROFILE=local.")
     return DuckDBWarehouse(
-        settings.warehouse_path, settings.published_path, settings.warehouse_memory
+        settings.warehouse_path,
+        settings.published_path,
+        settings.warehouse_memory,
+        settings.raw_folder,
     )
 
 

@@ -13,6 +13,7 @@ import fcntl
 import hashlib
 import io
 import os
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -70,6 +71,7 @@ class ObjectInfo:
         key: its path below the root, with `/` between parts.
         version: another content gives another version (S3: ETag; local: size and mtime in ns). The
             same content written again may, too: under SSE-KMS each writing has an ETag of its own.
+            Empty for a symbolic link, which is listed to be reported, and never followed.
         size: in bytes, as stored.
         modified_at: UTC; clocks differ, so it orders nothing.
     """
@@ -78,6 +80,11 @@ class ObjectInfo:
     version: str
     size: int
     modified_at: datetime
+
+    @property
+    def is_link(self) -> bool:
+        """Whether it is no object but a symbolic link."""
+        return not self.version
 
 
 class ObjectStore(Protocol):
@@ -167,7 +174,7 @@ def check_key(key: str) -> str:
 
 
 class LocalObjectStore:
-    """A folder. Symbolic links are neither listed nor followed.
+    """A folder. Symbolic links are listed as what they are, and never followed.
 
     Args:
         root: the folder; made when the first object is written.
@@ -179,6 +186,9 @@ class LocalObjectStore:
     def list(self, prefix: str, after: str = "") -> Iterator[ObjectInfo]:
         """Every complete object below the folder `prefix`, by key; only keys past `after`."""
         folder = prefix.rstrip("/")
+        if (self._root / check_key(folder)).is_symlink():
+            yield _local_info(folder, os.lstat(self._root / folder))
+            return
         self._path(folder)
         # Names alone wait on the stack: a folder may hold a hundred thousand.
         pending = [f"{folder}/"]
@@ -271,7 +281,7 @@ class LocalObjectStore:
                 if entry.is_dir(follow_symlinks=False):
                     if f"{key}/" > after or after.startswith(f"{key}/"):
                         found.append(f"{key}/")
-                elif key > after and entry.is_file(follow_symlinks=False):
+                elif key > after and (entry.is_symlink() or entry.is_file()):
                     found.append(key)
         found.sort()
         return found
@@ -306,12 +316,13 @@ def _claimed(scratch: Path) -> BinaryIO:
         handle.close()
 
 
-def _local_info(key: str, stat: os.stat_result) -> ObjectInfo:
+def _local_info(key: str, status: os.stat_result) -> ObjectInfo:
+    is_link = stat.S_ISLNK(status.st_mode)
     return ObjectInfo(
         key=key,
-        version=f"{stat.st_size:x}-{stat.st_mtime_ns:x}",
-        size=stat.st_size,
-        modified_at=datetime.fromtimestamp(stat.st_mtime, UTC),
+        version="" if is_link else f"{status.st_size:x}-{status.st_mtime_ns:x}",
+        size=status.st_size,
+        modified_at=datetime.fromtimestamp(status.st_mtime, UTC),
     )
 
 

@@ -21,6 +21,8 @@ import pyarrow as pa
 from cdp_assets.errors import PlatformError, disk_fault
 from cdp_assets.failpoints import reach
 from cdp_assets.naming import LAYERS, SOURCES
+from cdp_assets.resources.confinement import confine
+from cdp_assets.resources.sql_errors import told
 
 # Layer and name.
 TableAddress = tuple[str, str]
@@ -44,6 +46,10 @@ class WarehouseError(PlatformError):
 
 class NothingPublishedError(PlatformError):
     """There is no published version to read."""
+
+
+class StatementError(PlatformError):
+    """A statement failed; the message says how, and repeats no value of a row."""
 
 
 @dataclass(frozen=True)
@@ -123,12 +129,16 @@ class DuckDBWarehouse:
         path: the file that runs write.
         published_path: the copy that readers open.
         memory_limit: DuckDB's own limit, for example `4GB`.
+        raw_folder: the only folder that SQL may read files from; None for none.
     """
 
-    def __init__(self, path: Path, published_path: Path, memory_limit: str) -> None:
+    def __init__(
+        self, path: Path, published_path: Path, memory_limit: str, raw_folder: Path | None = None
+    ) -> None:
         self._path = path
         self._published_path = published_path
         self._memory_limit = memory_limit
+        self._raw_folder = raw_folder
 
     @contextmanager
     def connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -140,6 +150,7 @@ class DuckDBWarehouse:
             connection.execute(f"set memory_limit = '{self._memory_limit}'")
             connection.execute("set preserve_insertion_order = false")
             connection.execute("set TimeZone = 'UTC'")
+            confine(connection, self._raw_folder)
             for layer in LAYERS:
                 connection.execute(f"create schema if not exists {layer}")
             yield connection
@@ -238,6 +249,7 @@ class DuckDBWarehouse:
             duckdb.connect(str(self._published_path), read_only=True) as connection,
         ):
             connection.execute("set TimeZone = 'UTC'")
+            confine(connection, self._raw_folder)
             for word in _TRINO_WORDS:
                 connection.execute(f"create temporary macro {word}")
             yield connection
@@ -263,11 +275,12 @@ class _DuckDBSession:
 
     def query(self, sql: str, inputs: Mapping[str, pa.Table] | None = None) -> pa.Table:
         self._register(inputs)
-        return self._connection.sql(sql).to_arrow_table()
+        with _values_kept_back():
+            return self._connection.sql(sql).to_arrow_table()
 
     def execute(self, *statements: str, inputs: Mapping[str, pa.Table] | None = None) -> None:
         self._register(inputs)
-        with _transaction(self._connection):
+        with _values_kept_back(), _transaction(self._connection):
             for statement in statements:
                 reach("warehouse.before_statement")
                 self._connection.execute(statement)
@@ -300,6 +313,19 @@ def _told(path: Path) -> Iterator[None]:
         ) from error
     except OSError as error:
         raise WarehouseError(f"{path} cannot be used: {disk_fault(error)}") from error
+
+
+@contextmanager
+def _values_kept_back() -> Iterator[None]:
+    """Tell of an error of DuckDB without the values that its text repeats."""
+    try:
+        yield
+    except (duckdb.IOException, duckdb.FatalException):
+        # Of the file and the disk, which `_told` tells.
+        raise
+    except duckdb.Error as error:
+        # Not as its cause: whoever logs this one would log that one, too.
+        raise StatementError(f"The warehouse refused a statement: {told(error)}") from None
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from cdp_assets.automation import DAILY_FRESHNESS
+from cdp_assets.discretion import discreet
 from cdp_assets.naming import SOURCES, WAREHOUSE_POOL, asset_key, raw_name
 from cdp_assets.partitions import LANDING_DAYS, SINGLE_RUN, landing_days
 from cdp_assets.plots import bar_chart
@@ -48,6 +49,7 @@ def _extract_asset(
         freshness_policy=DAILY_FRESHNESS,
         pool=WAREHOUSE_POOL,
     )
+    @discreet
     def extract(
         context: dg.AssetExecutionContext,
         store: dg.ResourceParam[ObjectStore],

@@ -6,7 +6,8 @@ Here: what every format becomes, and how a header meets its contract. Not here: 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,6 +18,8 @@ from cdp_assets.sources.refusal import ObjectRefused, Refusal
 
 LINE: Final = "_line"
 RECORD: Final = "record"
+# Words, as senders call their fields; no @, no long number, nothing that a log would act on.
+_NAME: Final = re.compile(r"(?!.*\d{5})[^\W\d][\w .-]{0,62}")
 
 
 @dataclass(frozen=True)
@@ -60,10 +63,12 @@ def lay_out(contract: Contract, header: Sequence[str]) -> Layout:
         ObjectRefused: a header twice; a declared column that is neither there nor optional (under
             drift.table freeze); an undeclared one (under drift.column freeze).
     """
-    for name in header:
-        if header.count(name) > 1:
-            raise ObjectRefused("duplicate_header", column=name[:63])
     declared = [path for column in contract.columns for path in column.paths]
+    for place, name in enumerate(header, start=1):
+        if header.count(name) > 1:
+            # Without a header, the first record stands there: only a declared name is repeated.
+            known = name if name in contract.known_fields else None
+            raise ObjectRefused("duplicate_header", f"header {place}", column=known)
     for column in contract.columns:
         is_absent = not any(path in header for path in column.paths)
         if is_absent and not column.is_optional and contract.drift.table != "evolve":
@@ -75,8 +80,18 @@ def lay_out(contract: Contract, header: Sequence[str]) -> Layout:
         if name not in declared and name not in contract.ignored
     }
     if extras and contract.drift.column == "freeze":
-        raise ObjectRefused("undeclared_column", column=", ".join(sorted(extras))[:200])
+        raise ObjectRefused("undeclared_column", column=listed(extras)[:200])
     return Layout({name: places[name] for name in header if name not in extras}, extras)
+
+
+def listed(names: Collection[str]) -> str:
+    """Names of undeclared fields for logs and the ledger: `a, b`.
+
+    Somebody may send addresses or numbers for names. What cannot be a name is only counted.
+    """
+    told = sorted(name for name in names if _NAME.fullmatch(name))
+    count = len(names) - len(told)
+    return ", ".join([*told, *([f"{count} that are no names"] if count else [])])
 
 
 def _near_miss(column: Column, header: Sequence[str]) -> str:

@@ -105,5 +105,7 @@ def _transcoded(first: bytes, blocks: Iterator[bytes], encoding: str) -> Iterato
             seen += len(block)
             decoded = seen - len(held)
         yield decoder.decode(b"", final=True).encode()
-    except UnicodeDecodeError as error:
-        raise ObjectRefused("invalid_encoding", f"byte offset {decoded + error.start}") from None
+    except UnicodeError as error:
+        # UTF-16 without its byte-order mark raises one that names no place: it is the first byte.
+        start = error.start if isinstance(error, UnicodeDecodeError) else 0
+        raise ObjectRefused("invalid_encoding", f"byte offset {decoded + start}") from None

@@ -36,6 +36,7 @@ from cdp_assets.resources.object_store import (
     seekable,
 )
 from cdp_assets.settings import Limits, Settings
+from cdp_assets.sources.chunk import listed
 from cdp_assets.sources.contracts import Contract
 from cdp_assets.sources.parse import read_chunks
 from cdp_assets.sources.phones import e164
@@ -128,8 +129,8 @@ def extract_days(
         info
         for day in days
         for info in store.list(landing_prefix(contract.source, contract.entity, day))
-        # What is no key is an unknown object, which the planner reports.
-        if is_key(info.key)
+        # What is no key, or a link, is an unknown object, which the planner reports.
+        if is_key(info.key) and not info.is_link
     ]
     loaded = ledger.loaded_versions(contract.source)
     due = [info for info in infos if loaded.get(info.key) != (info.version, contract.version)]
@@ -186,7 +187,7 @@ def replay(
         and row["quarantine_path"]
     ]
     prefix = landing_prefix(contract.source, contract.entity)
-    infos = [info for info in store.list(prefix) if info.key in set(broken)]
+    infos = [info for info in store.list(prefix) if info.key in set(broken) and not info.is_link]
     report = extract_objects(contract, infos, store=store, ledger=ledger, limits=limits)
     gone = sorted(set(broken) - {info.key for info in infos})
     report.problems += [f"{key} is gone from landing: its quarantine stays." for key in gone]
@@ -335,7 +336,7 @@ class Extraction:
             records_loaded=tally.loaded,
             records_quarantined=tally.quarantined,
             values_discarded=tally.values_discarded,
-            new_columns=", ".join(sorted(tally.new_columns)),
+            new_columns=listed(tally.new_columns),
             error=error,
             raw_path=self._file_key(RAW, load) if tally.loaded else "",
             quarantine_path=self._file_key(QUARANTINE, load) if has_quarantine else "",

@@ -246,6 +246,8 @@ def _writable(key: str) -> str:
 def _landed(
     info: ObjectInfo, contracts: Mapping[tuple[str, str], Contract], days: Collection[str]
 ) -> LandingObject:
+    if info.is_link:
+        raise LandingKeyError("it is a symbolic link, and those are not followed: copy the file")
     place = _place(info.key, contracts, days)
     return LandingObject(info, place.source, place.entity, place.dt)
 

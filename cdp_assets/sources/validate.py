@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from cdp_assets.settings import Limits
-from cdp_assets.sources.chunk import LINE, RECORD, Chunk, Layout
+from cdp_assets.sources.chunk import LINE, RECORD, Chunk, Layout, listed
 from cdp_assets.sources.contracts import Contract
 from cdp_assets.sources.query import (
     FAULT,
@@ -162,7 +162,7 @@ class Judge:
         if len(self._new_columns) > _MAX_UNDECLARED:
             raise ObjectRefused("too_many_columns", f"limit {_MAX_UNDECLARED}")
         if shapes.undeclared and self._contract.drift.column == "freeze":
-            raise ObjectRefused("undeclared_column", column=", ".join(shapes.undeclared)[:200])
+            raise ObjectRefused("undeclared_column", column=listed(shapes.undeclared)[:200])
         return shapes
 
     def _broken(self, judged: pa.Table, chunk: Chunk) -> dict[int, _Fault]:

@@ -224,6 +224,7 @@ def manifest(invoke_dbt: Callable[..., Any]) -> Manifest:
 def run_dbt(invoke_dbt: Callable[..., Any], manifest: Manifest) -> Callable[..., Any]:
     def run(warehouse: Path, *arguments: str) -> Any:
         os.environ["CDP_WAREHOUSE_PATH"] = str(warehouse)
+        os.environ["CDP_LAKE_URL"] = (warehouse.parent / "lake").as_uri()
         return invoke_dbt(*arguments, manifest=manifest)
 
     return run

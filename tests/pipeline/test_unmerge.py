@@ -22,6 +22,7 @@ _PROFILE_TABLES = (
 
 
 @pytest.mark.slow
+@pytest.mark.fault("F37")
 def test_unmerge_cascades(loaded, tmp_path):
     """Profile, traits, consents, events, history and redirects follow, there and back."""
     home = loaded.copy(tmp_path / "home")

@@ -57,6 +57,7 @@ def test_a_second_run_finds_nothing_new_and_changes_nothing(loaded, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.fault("F22")
 def test_days_landing_in_shuffled_order_with_every_object_twice_give_the_hash_of_a_backfill(
     loaded, sample, tmp_path
 ):
@@ -71,6 +72,7 @@ def test_days_landing_in_shuffled_order_with_every_object_twice_give_the_hash_of
     assert home.hashes() == loaded.hashes()
 
 
+@pytest.mark.fault("F44")
 def test_no_run_tells_the_event_log_whose_data_it_was(loaded):
     """Addresses and numbers of real customers are looked for in everything Dagster wrote."""
     values = _query(

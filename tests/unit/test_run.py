@@ -30,5 +30,6 @@ def test_a_fault_that_a_user_can_act_on_is_told_in_its_own_words():
 
 
 @pytest.mark.parametrize("error", [ValueError("jane@example.com"), KeyError("jane@example.com")])
+@pytest.mark.fault("F44")
 def test_of_any_other_only_the_kind_is_told(error):
     assert failure_of(error) == f"{type(error).__name__}."

@@ -177,6 +177,7 @@ def test_a_file_is_exported_filled_in_and_imported(published, tmp_path):
     assert pairs_waiting(settings) == []
 
 
+@pytest.mark.fault("F42", "F44")
 def test_an_exported_file_holds_values_only_when_asked_for_and_no_formula(published, tmp_path):
     published.add("match_records", ANN, True, "=cmd()", *[None] * 11)
     settings = published.settings()

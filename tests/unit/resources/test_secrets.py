@@ -25,6 +25,7 @@ def test_a_key_is_made_on_first_use_and_stays(tmp_path: Path) -> None:
     assert FileSecrets(tmp_path / "other").hmac_key() not in keys
 
 
+@pytest.mark.fault("F44")
 def test_a_key_that_others_may_read_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "hmac.key"
     FileSecrets(path).hmac_key()
@@ -33,6 +34,7 @@ def test_a_key_that_others_may_read_is_refused(tmp_path: Path) -> None:
         FileSecrets(path).hmac_key()
 
 
+@pytest.mark.fault("F44")
 def test_a_key_that_is_cut_short_is_refused_and_not_shown(tmp_path: Path) -> None:
     path = tmp_path / "hmac.key"
     path.touch(mode=0o600)

@@ -51,6 +51,7 @@ def broken() -> None:
     breaks()
 
 
+@pytest.mark.fault("F44")
 def test_a_failed_run_is_told_by_step_and_kind_of_error_and_no_value(
     instance: dg.DagsterInstance,
 ) -> None:

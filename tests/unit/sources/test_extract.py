@@ -180,6 +180,7 @@ class TestConservation:
 
 
 class TestQuarantine:
+    @pytest.mark.fault("F44")
     def test_a_message_says_where_why_and_what_to_do_but_never_the_value(self, crm: Lake) -> None:
         crm.load(crm_csv(crm_row(1, LastName="Canary", IsDeleted="secret-value")))
         [row] = crm.quarantine()
@@ -224,34 +225,40 @@ class TestQuarantine:
 class TestHostileInput:
     NASTY = 'x"; drop table chunk; --'
 
+    @pytest.mark.fault("F41")
     def test_f41_a_header_is_only_a_name(self, crm: Lake) -> None:
         header = f'{CRM_HEADER},"{self.NASTY.replace(chr(34), chr(34) * 2)}",\'{{{{ 1 }}}}'
         crm.load(crm_csv(crm_row(1) + ",a,b", header=header))
         [row] = crm.raw()
         assert json.loads(row["_extra"]) == {self.NASTY: "a", "'{{ 1 }}": "b"}
 
+    @pytest.mark.fault("F41")
     def test_f41_a_key_is_only_a_name(self, web: Lake) -> None:
         keys = {self.NASTY: 1, "a/b~c": {"d": 2}, "it's": 3, "$.type": 4, "": 5}
         web.load(json_lines(event(1, **keys)))
         [row] = web.raw()
         assert json.loads(row["_extra"]) == keys
 
+    @pytest.mark.fault("F41")
     def test_f41_a_value_is_only_a_value(self, crm: Lake) -> None:
         values = ["'; drop table x; --", "{{ env_var('HOME') }}", "=cmd|'/c calc'!A1", "\\", "%s"]
         crm.load(crm_csv(*(crm_row(i, LastName=value) for i, value in enumerate(values))))
         assert [row["last_name"] for row in crm.raw()] == values
 
+    @pytest.mark.fault("F40")
     def test_f40_an_odd_object_name_is_only_a_name(self, crm: Lake) -> None:
         name = "it's 100%25 {odd} [name] *.csv"
         entry = crm.load(crm_csv(crm_row(1)), name)
         assert [row["_object_key"] for row in crm.raw()] == [entry.object_key]
 
+    @pytest.mark.fault("F40")
     def test_f40_a_name_that_breaks_lines_stops_nothing(self, crm: Lake) -> None:
         key = crm.land("a.csv", crm_csv(crm_row(1)))
         path = Path(crm.store.url(key))
         path.with_name("b\n.csv").write_bytes(crm_csv(crm_row(2)))
         assert crm.extract_day().total.objects == 1
 
+    @pytest.mark.fault("F40")
     def test_the_judging_connection_reaches_no_file(self, tmp_path: Path) -> None:
         import pyarrow as pa
 

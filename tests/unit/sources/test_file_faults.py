@@ -813,6 +813,32 @@ class TestParquet:
         lake.load(parquet(lines(1_000)))
         assert lake.found() == [(None, "too_many_bytes", None)]
 
+    @pytest.mark.fault("F13")
+    def test_a_text_that_the_file_holds_once_is_never_held_for_every_row(
+        self, receipt_lines: Lake
+    ) -> None:
+        """Forty thousand times a megabyte, in a file of a few: no memory holds that at once."""
+        count, long = 40_000, "x" * 1_000_000
+        names = pa.DictionaryArray.from_arrays(pa.array([0] * count, pa.int32()), [long])
+        content = parquet({**lines(count), "product_name": names})
+        assert len(content) < 3_000_000
+        lake = receipt_lines.with_limits(object_bytes=100_000_000)
+        before = pa.total_allocated_bytes()
+        peak = pa.default_memory_pool().max_memory()
+        lake.load(content)
+        assert lake.found() == [(None, "too_many_bytes", None)]
+        grown = pa.default_memory_pool().max_memory() - max(before, peak)
+        assert grown < 200_000_000
+
+    def test_a_row_over_the_limit_costs_only_itself(self, receipt_lines: Lake) -> None:
+        lake = receipt_lines.with_limits(record_bytes=1_000, chunk_bytes=2_000)
+        names = [*("x" * (n * 100) for n in range(9)), "x" * 1_001, None, "y"]
+        for column in (pa.array(names), pa.array(names).dictionary_encode()):
+            entry = lake.load(parquet({**lines(12), "product_name": column}))
+            assert entry.records_loaded == 11
+            assert lake.found() == [(10, "record_too_large", None)]
+            assert [row["_line"] for row in lake.raw()] == [*range(1, 10), 11, 12]
+
     def test_rows_of_many_batches_keep_their_numbers(self, receipt_lines: Lake) -> None:
         entry = receipt_lines.load(parquet(lines(70_000)))
         assert entry.records_loaded == 70_000

@@ -42,6 +42,7 @@ def normalised(*pairs: tuple[str | None, str | None]) -> list[str | None]:
         (None, "US", None),
     ],
 )
+@pytest.mark.fault("F20")
 def test_a_number_is_international_or_nothing(
     number: str | None, country: str | None, expected: str | None
 ) -> None:

@@ -1,0 +1,62 @@
+"""What the platform opens to others, and what others may bring into it."""
+
+from __future__ import annotations
+
+import ast
+import os
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from cdp_assets.local import serve
+from cdp_assets.settings import PROJECT_ROOT, load_settings
+
+CODE = sorted((PROJECT_ROOT / "cdp_assets").rglob("*.py"))
+
+
+@pytest.mark.fault("F48")
+def test_the_ui_has_no_login_and_is_bound_to_this_machine_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What Dagster and the settings read from the environment must not hold elsewhere.
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    started: list[list[str]] = []
+    monkeypatch.setattr(os, "execv", lambda _, command: started.append(command))
+    monkeypatch.setattr(os, "dup2", lambda *_: None)
+    serve(load_settings({"CDP_HOME": str(tmp_path)}), port=3333, unattended=False)
+    [command] = started
+    assert command[command.index("-h") + 1] == "127.0.0.1"
+    assert "0.0.0.0" not in "".join(command)
+
+
+@pytest.mark.fault("F49")
+def test_every_package_is_locked_by_its_hash() -> None:
+    lock = tomllib.loads((PROJECT_ROOT / "uv.lock").read_text())
+    packages = [package for package in lock["package"] if package["name"] != "cdp-assets"]
+    assert len(packages) > 100
+    for package in packages:
+        assert "registry" in package["source"], package["name"]
+        files = [*package.get("wheels", []), *([package["sdist"]] if "sdist" in package else [])]
+        assert files, package["name"]
+        assert all(file["hash"].startswith("sha256:") for file in files), package["name"]
+
+
+@pytest.mark.fault("F49")
+def test_no_data_is_read_by_something_that_would_run_it() -> None:
+    """Pickle runs what it reads; so do `eval`, `exec` and the unsafe loaders of YAML."""
+    for path in CODE:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = {alias.name for alias in node.names} | {getattr(node, "module", "") or ""}
+                assert not names & {"pickle", "dill", "joblib", "marshal", "shelve"}, path
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id not in ("eval", "exec", "compile"), path
+            if isinstance(node, ast.Attribute):
+                assert node.attr not in ("unsafe_load", "full_load", "UnsafeLoader"), path
+
+
+@pytest.mark.fault("F49")
+def test_dbt_brings_no_packages_of_others() -> None:
+    assert not (PROJECT_ROOT / "dbt_project" / "packages.yml").exists()
+    assert not (PROJECT_ROOT / "dbt_project" / "dependencies.yml").exists()
