@@ -33,12 +33,26 @@ _TRINO_WORDS: Final = (
     "to_utf8(text) as encode(text)",
     "array_join(items, separator) as array_to_string(items, separator)",
 )
+# What DuckDB says of a file that another process holds, and of one that is damaged or gone.
+_IN_USE: Final = "Could not set lock"
+_DAMAGED: Final = (
+    "Corrupt database file",
+    "Could not read enough bytes",
+    "No files found",
+    "No magic bytes",
+    "not a valid DuckDB database file",
+    "too small to be a Parquet file",
+)
 # What statements of a session say on both engines; `athena_sql.py` has the words of the other.
 _SESSION_WORD: Final = "sha256_hex(text) as sha256(text)"
 
 
 class NothingPublishedError(PlatformError):
     """There is no published version to read."""
+
+
+class WarehouseError(PlatformError):
+    """A DuckDB file cannot be read; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +143,7 @@ class DuckDBWarehouse:
     def connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """Open the file for writing, with the layers' schemas in place and time in UTC."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        with duckdb.connect(str(self._path)) as connection:
+        with open_duckdb(self._path) as connection:
             # Set, not passed on opening: dbt may hold the file open in this very process.
             connection.execute(f"set memory_limit = '{self._memory_limit}'")
             connection.execute("set preserve_insertion_order = false")
@@ -218,11 +232,35 @@ class DuckDBWarehouse:
         """
         if not self._published_path.exists():
             raise NothingPublishedError("Nothing is published yet: run `cdp demo` or launch a run.")
-        with duckdb.connect(str(self._published_path), read_only=True) as connection:
+        with open_duckdb(self._published_path, read_only=True) as connection:
             connection.execute("set TimeZone = 'UTC'")
             for word in _TRINO_WORDS:
                 connection.execute(f"create temporary macro {word}")
             yield connection
+
+
+@contextmanager
+def open_duckdb(path: Path, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a file of the platform's own until the block ends.
+
+    Raises:
+        WarehouseError: it, or a file that a query reads, is damaged or in use elsewhere. Other
+            errors of a query stay what they are.
+    """
+    try:
+        with duckdb.connect(str(path), read_only=read_only) as connection:
+            yield connection
+    except duckdb.Error as error:
+        # Its first line: what follows repeats the statement.
+        said = str(error).partition("\n")[0]
+        if _IN_USE in said:
+            raise WarehouseError(
+                f"{path} is open in another process: let that end, or read published.duckdb beside "
+                "it, which nobody locks."
+            ) from error
+        if any(sign in said for sign in _DAMAGED):
+            raise WarehouseError(f"{path} cannot be read ({said}): run `cdp doctor`.") from error
+        raise
 
 
 def raw_select(table: RawTable) -> str:
