@@ -58,7 +58,7 @@ class Home:
             env={**inherited, "CDP_HOME": str(self.path)},
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=900,
             check=False,
         )
         if check and done.returncode != 0:

@@ -22,8 +22,8 @@ import psutil
 
 from tests.homes import BIN, Home
 
-START_SECONDS = 120
-STOP_SECONDS = 30
+START_SECONDS = 240
+STOP_SECONDS = 60
 
 
 def wait_until(done: Callable[[], object], *, seconds: float, what: str) -> float:

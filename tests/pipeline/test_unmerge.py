@@ -21,7 +21,6 @@ _PROFILE_TABLES = (
 )
 
 
-@pytest.mark.fault("F37")
 @pytest.mark.slow
 def test_unmerge_cascades(loaded, tmp_path):
     """Profile, traits, consents, events, history and redirects follow, there and back."""

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.unit.identity.world import Link, Record, World
 
 
-@pytest.mark.fault("F37")
 def test_a_household_that_shares_a_phone_stays_several_people():
     world = World().observe("A", name="anna").observe("B", name="boris").observe("C", name="a")
     world.links = {Link("A", "B", rule="same_phone"), Link("A", "C", seen=1)}
@@ -51,7 +48,6 @@ def test_a_must_link_joins_what_names_keep_apart_but_not_what_a_cannot_link_does
     assert world.unmerge("A", "B").groups() == ["A", "B"]
 
 
-@pytest.mark.fault("F37")
 def test_a_cannot_link_holds_through_a_third_record():
     world = World().observe(*"ABC", links=["A-C", "B-C"]).unmerge("A", "B")
     assert world.groups() in (["AC", "B"], ["A", "BC"])
@@ -121,7 +117,6 @@ def test_of_two_groups_the_better_fitting_gets_the_record_between():
     assert world.groups() == ["AB", "CDE"]
 
 
-@pytest.mark.fault("F37")
 def test_a_cluster_over_the_soft_cap_loses_its_weakest_records():
     world = World(soft_cap=3).observe(*"ABCD")
     world.links = {

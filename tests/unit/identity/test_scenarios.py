@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from itertools import pairwise
 
-import pytest
-
 from tests.unit.identity.world import Link, Record, World, customer_id
 
 
@@ -121,7 +119,6 @@ def test_late_merge():
     assert world.redirects == {customer_id("B"): customer_id("A")}
 
 
-@pytest.mark.fault("F37")
 def test_unique_id_conflict():
     """Two logins never become one customer, and the refused link says why."""
     world = World().observe("A", user_id="1").observe("B", user_id="2").observe("C")
@@ -133,7 +130,6 @@ def test_unique_id_conflict():
     ]
 
 
-@pytest.mark.fault("F37")
 def test_shared_identifier():
     """What two people share does not make them one."""
     world = World().observe("A", name="anna").observe("B", name="boris").observe("C")
@@ -159,7 +155,6 @@ def test_interleaved_merges():
     assert world.groups() == ["AC", "BD"]
 
 
-@pytest.mark.fault("F37")
 def test_unmerge_after_several_merges():
     """The two are separate, and the id stays with the anchor."""
     world = World().observe(*"ABC", links=["A-B", "B-C"]).unmerge("A", "C")
@@ -168,7 +163,6 @@ def test_unmerge_after_several_merges():
     assert world.groups() == ["AB", "C"]
 
 
-@pytest.mark.fault("F37")
 def test_two_unmerges():
     """Two decisions make three customers of one."""
     world = World().observe(*"ABC", links=["A-B", "B-C"]).unmerge("A", "B").unmerge("B", "C")
@@ -255,7 +249,6 @@ def test_a_device_lends_its_id_only_when_nothing_else_is_there():
     assert world.id_of("C") == "C"
 
 
-@pytest.mark.fault("F37")
 def test_a_cluster_over_the_hard_cap_keeps_what_was_and_new_records_wait():
     world = World(hard_cap=3).observe(*"ABC", links=["A-B"])
     before = dict(world.customers)
@@ -297,7 +290,6 @@ def test_siblings():
     assert world.groups() == ["Aa", "Bb", "Cc"]
 
 
-@pytest.mark.fault("F37")
 def test_shared_device():
     """A device may follow one of two logins, and never makes them one customer."""
     world = World().observe("A", user_id="1").observe("B", user_id="2")
@@ -309,7 +301,6 @@ def test_shared_device():
     exactly(world.run(), "AD", "B")
 
 
-@pytest.mark.fault("F37")
 def test_household_phone():
     """A record that has nothing but the phone joins one of the family, and not all of them."""
     world = World(scores={"AB": -12.0})
@@ -319,7 +310,6 @@ def test_household_phone():
     assert world.reasons() == ["weights_against"]
 
 
-@pytest.mark.fault("F37")
 def test_junk_identifier():
     """A value that slipped through the guards makes no customer larger than the soft cap."""
     names = [f"r{number:03d}" for number in range(120)]
@@ -329,7 +319,6 @@ def test_junk_identifier():
     assert world.reasons() == ["over_soft_cap"] * 70
 
 
-@pytest.mark.fault("F37")
 def test_must_link_and_cannot_link_hold_over_a_full_rebuild():
     """What people decided holds, whatever names, logins and scores say, also from nothing."""
     world = World(scores={"AB": -20.0, "CD": 20.0}, vetoes={"AB"})
@@ -341,7 +330,6 @@ def test_must_link_and_cannot_link_hold_over_a_full_rebuild():
     assert world.rebuilt().customers == world.customers
 
 
-@pytest.mark.fault("F37")
 def test_unmerge_cascades():
     """Everything of a false merge is undone: ids, redirects, and who holds which record."""
     world = World().observe(*"ABCD").observe(links=["A-B", "C-D"])
