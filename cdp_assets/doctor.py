@@ -182,7 +182,8 @@ def _ledger_faults(settings: Settings, *, is_thorough: bool) -> Iterator[str]:
     # One that a killed run left is replaced by the next run; the doctor is asked after that.
     if unnamed and (is_thorough or not rows):
         yield f"{len(unnamed)} files are in no row of the ledger: {unnamed[0]}{_more(unnamed)}."
-    if is_thorough:
+    # A lake elsewhere keeps checksums of its own, and reading all of it costs.
+    if is_thorough and settings.lake_folder is not None:
         yield from _file_faults(store, {key: named[key] for key in named.keys() & there})
 
 

@@ -14,7 +14,8 @@ import pytest
 from cdp_assets import built_by
 from cdp_assets.cli import main
 from cdp_assets.dbt.project import prepared_project
-from cdp_assets.doctor import check_state, diagnose
+from cdp_assets.doctor import DamagedStateError, check_state, damage_told, diagnose
+from cdp_assets.run import RunFailedError
 from cdp_assets.settings import Settings, load_settings
 from tests.homes import Home
 
@@ -136,6 +137,16 @@ def test_damage_is_named_by_the_doctor_and_before_a_run_begins(home: Home, cdp, 
         assert "cdp doctor --rebuild" in printed
         assert "Traceback" not in printed
         assert len([line for line in printed.splitlines() if damage.told in line]) == 1
+
+
+@pytest.mark.fault("F32")
+def test_damage_is_named_where_a_run_failed_of_something_unforeseen(home: Home):
+    _cut(_raw_file(home))
+    told = pytest.raises(DamagedStateError, match=r"The run failed\.\nraw/.* is damaged")
+    with told, damage_told(_settings(home)):
+        raise RunFailedError("The run failed.", is_explained=False)
+    with pytest.raises(RunFailedError), damage_told(_settings(home)):
+        raise RunFailedError("crm.yaml: version is missing.", is_explained=True)
 
 
 @pytest.mark.fault("F32")
