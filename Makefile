@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-athena test-browser lint bench bench-identity clean
+.PHONY: help setup demo dev test test-faults test-athena test-browser lint bench bench-identity clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -28,7 +28,10 @@ dev: $(READY) ## open the Dagster UI on http://127.0.0.1:3000, with sensors and 
 	$(BIN)/cdp dev
 
 test: $(READY) ## run the tests that need no browser (under 10 minutes on 2 cores)
-	$(BIN)/python -m pytest -q -m "not browser" --numprocesses 2 --dist loadgroup --durations=15
+	$(BIN)/python -m pytest -q -m "not browser and not faults" --numprocesses 2 --dist loadgroup --durations=15
+
+test-faults: $(READY) ## the heavy part of the fault matrix: kill, stop and damage real platforms
+	$(BIN)/python -m pytest -q -m faults --durations=15 tests/faults
 
 test-athena: $(READY) ## run the sample company on both engines, Athena on a local server, and compare every table
 	$(BIN)/python -m tests.athena_local.parity

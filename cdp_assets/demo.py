@@ -14,6 +14,8 @@ from contextlib import contextmanager
 
 import dagster as dg
 
+from cdp_assets.built_by import layers_of_other_code
+from cdp_assets.doctor import check_state, damage_told
 from cdp_assets.errors import PlatformError
 from cdp_assets.identity.console import unapplied
 from cdp_assets.local import claim_home, dagster_instance, reconcile_orphans
@@ -54,8 +56,7 @@ def run_waiting(settings: Settings, *, show_values: bool = False) -> None:
         HomeInUseError: another process works in this home.
         RunFailedError: a step failed; the message names the step and where to look.
     """
-    with claim_home(settings, "cdp run"), dagster_instance(settings) as instance:
-        reconcile_orphans(instance)
+    with _at_work(settings, "cdp run") as instance:
         with _timed("look for new objects"):
             found = waiting(settings)
         for problem in found.problems:
@@ -81,8 +82,7 @@ def replay_quarantine(settings: Settings, source: str, entity: str) -> None:
         RunFailedError: a step failed; the message names the step and where to look.
     """
     contract = contract_of(source, entity)
-    with claim_home(settings, "cdp replay"), dagster_instance(settings) as instance:
-        reconcile_orphans(instance)
+    with _at_work(settings, "cdp replay") as instance:
         store, ledger = build_object_store(settings), build_ledger(settings)
         report = replay(contract, store=store, ledger=ledger, limits=settings.limits)
         contracts = load_contracts().values()
@@ -105,8 +105,7 @@ def train_model(settings: Settings) -> None:
         HomeInUseError: another process works in this home.
         RunFailedError: a step failed; the message names the step and where to look.
     """
-    with claim_home(settings, "cdp identity train"), dagster_instance(settings) as instance:
-        reconcile_orphans(instance)
+    with _at_work(settings, "cdp identity train") as instance:
         with _timed("the training"):
             run_job(settings, instance, "train_identity_model", {}, on_step=_say)
         event = instance.get_latest_materialization_event(asset_key(IDENTITY, TRAINED_MODEL))
@@ -121,6 +120,16 @@ def train_model(settings: Settings) -> None:
     )
 
 
+@contextmanager
+def _at_work(settings: Settings, command: str) -> Iterator[dg.DagsterInstance]:
+    """Claim the home, see that its state is sound, and tell of it where a run fails of damage."""
+    with claim_home(settings, command):
+        check_state(settings)
+        with dagster_instance(settings) as instance, damage_told(settings):
+            reconcile_orphans(instance)
+            yield instance
+
+
 def _catch_up(settings: Settings, instance: dg.DagsterInstance) -> None:
     """Publish what a run that failed left behind; apply decisions of people and another model."""
     if is_behind(build_ledger(settings)):
@@ -129,6 +138,10 @@ def _catch_up(settings: Settings, instance: dg.DagsterInstance) -> None:
     found = unapplied(settings)
     if found:
         _say(f"Applying {' and '.join(found)}:")
+        _refresh(settings, instance)
+    layers = layers_of_other_code(build_warehouse(settings))
+    if layers:
+        _say(f"Other code built {', '.join(layers)}; building anew, cleansing to publish:")
         _refresh(settings, instance)
 
 

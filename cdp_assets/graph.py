@@ -34,9 +34,11 @@ from cdp_assets.resources.build import (
     build_warehouse,
 )
 from cdp_assets.schedules import build_schedules
+from cdp_assets.sensors.dead_runs import build_dead_run_sensors
 from cdp_assets.sensors.events import build_event_sensors
 from cdp_assets.sensors.landing import build_landing_sensors
 from cdp_assets.sensors.run_failures import build_run_sensors
+from cdp_assets.sensors.unpublished import build_unpublished_sensor
 from cdp_assets.settings import Settings, export_match_model, export_settings
 from cdp_assets.sources.assets import build_source_assets
 from cdp_assets.sources.contracts import load_contracts
@@ -77,6 +79,8 @@ def build_defs(
             *build_event_sensors(list(contracts.values()), settings),
             *build_landing_sensors(list(contracts.values()), settings),
             *build_run_sensors(unattended=settings.unattended),
+            *build_dead_run_sensors(settings),
+            build_unpublished_sensor(settings),
             dg.AutomationConditionSensorDefinition(
                 "follow_upstream",
                 target=EVERYTHING,

@@ -8,10 +8,12 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import signal
 import sqlite3
+import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from string import Template
 from typing import TextIO
@@ -136,15 +138,38 @@ def serve(settings: Settings, *, port: int, unattended: bool) -> None:
 
     Raises:
         HomeInUseError: another process works in this home.
+        DamagedStateError: its state is damaged.
     """
+    # Imported here: the doctor claims homes, too.
+    from cdp_assets.doctor import check_state
+
     lock = claim_home(settings, "cdp dev")
+    check_state(settings)
     with dagster_instance(settings) as instance:
         reconcile_orphans(instance)
     export_serving(settings, unattended=unattended)
     executable = str(Path(sys.executable).parent / "dagster")
     workspace = str(PROJECT_ROOT / "workspace.yaml")
     command = [executable, "dev", "-w", workspace, "-h", "127.0.0.1", "-p", str(port)]
+    sys.exit(_run_group(command, lock))
+
+
+def _run_group(command: Sequence[str], lock: TextIO) -> int:
+    """Run a command whose processes end together, however one of them or this one is told to.
+
+    Dagster ends its services when it is told to stop or misses one of them, and leaves a run that
+    is going on to itself: the home would stay claimed until that run has ended.
+    """
     # As its standard input, which nothing reads, every process that Dagster starts inherits the
     # claim: it lasts until the last of them has ended, even if the first was killed.
-    os.dup2(lock.fileno(), 0)
-    os.execv(executable, command)
+    with subprocess.Popen(command, stdin=lock, process_group=0) as process:
+
+        def stop(*_: object) -> None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, stop)
+        process.wait()
+        stop()
+    return process.returncode

@@ -23,7 +23,15 @@ from cdp_assets.sources.planner import plan_source
 
 
 class RunFailedError(PlatformError):
-    """A run failed; the message names the step and what to look at."""
+    """A run failed; the message names the step and what to look at.
+
+    Attributes:
+        is_explained: the message says why; else it knows only the kind of error.
+    """
+
+    def __init__(self, message: str, *, is_explained: bool) -> None:
+        super().__init__(message)
+        self.is_explained = is_explained
 
 
 @dataclass(frozen=True)
@@ -99,7 +107,10 @@ def run_job(
             run_config={"loggers": {"progress": {}}},
         )
     if not result.success:
-        raise RunFailedError(f"{_failure(result)}\nWhat dbt printed is in {log.name}.")
+        told, is_explained = _failure(result)
+        raise RunFailedError(
+            f"{told}\nWhat dbt printed is in {log.name}.", is_explained=is_explained
+        )
 
 
 def progress_logger(on_step: Callable[[str], None]) -> dg.LoggerDefinition:
@@ -132,13 +143,18 @@ def cause_of(error: Any) -> str:
     Args:
         error: of a step failure, as Dagster keeps it.
     """
-    ours = {PlatformError.__name__, *(kind.__name__ for kind in _kinds_below(PlatformError))}
     kind = "It was interrupted"
     while error is not None:
-        if error.cls_name in ours:
+        if _is_ours(error):
             return error.message.partition(": ")[2].strip()
         kind, error = error.cls_name, error.cause
     return f"{kind}."
+
+
+def _is_ours(error: Any) -> bool:
+    """Whether the message of an error, as Dagster keeps it, is one that we wrote."""
+    kinds = (PlatformError, *_kinds_below(PlatformError))
+    return error.cls_name in {kind.__name__ for kind in kinds}
 
 
 def _kinds_below(kind: type) -> Iterator[type]:
@@ -147,14 +163,22 @@ def _kinds_below(kind: type) -> Iterator[type]:
         yield from _kinds_below(below)
 
 
-def _failure(result: dg.ExecuteInProcessResult) -> str:
-    lines = [
-        f"{event.step_key}: {cause_of(event.step_failure_data.error)}"
-        for event in result.get_step_failure_events()
-    ]
+def _failure(result: dg.ExecuteInProcessResult) -> tuple[str, bool]:
+    """What failed, and whether that is known."""
+    errors = {
+        event.step_key: event.step_failure_data.error for event in result.get_step_failure_events()
+    }
     checks = [
         f"{check.asset_key.to_user_string()}: check {check.check_name} failed. {check.description}"
         for check in result.get_asset_check_evaluations()
         if not check.passed and check.blocking
     ]
-    return "The run failed.\n  " + "\n  ".join(checks or lines) + "\nLook at it with `make dev`."
+    lines = checks or [f"{step}: {cause_of(error)}" for step, error in errors.items()]
+    told = "The run failed.\n  " + "\n  ".join(lines) + "\nLook at it with `make dev`."
+    return told, bool(checks) or all(map(_is_explained, errors.values()))
+
+
+def _is_explained(error: Any) -> bool:
+    while error is not None and not _is_ours(error):
+        error = error.cause
+    return error is not None

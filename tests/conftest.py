@@ -1,11 +1,18 @@
-"""Which tests share a worker: those of one file. The long ones begin first."""
+"""Which tests share a worker: those of one file. The long ones begin first.
+
+Also here: the small company and the home that it was loaded into, which several folders read.
+"""
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.homes import BIN, SEED, Home, new_home
 
 if TYPE_CHECKING:
     from tests.athena_local.server import LocalAthena
@@ -34,3 +41,40 @@ def athena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAthena]:
         for name, value in started.environment.items():
             env.setenv(name, value)
         yield started
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The landing folder and ground truth of a tiny company; copied, never changed."""
+    # Imported here, and below: most workers never ask it.
+    from cdp_assets.sample.generate import SampleSize, generate
+
+    folder = tmp_path_factory.mktemp("sample")
+    generate(folder / "landing", folder / "truth.parquet", SampleSize.tiny(), seed=SEED)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def loaded(tmp_path_factory: pytest.TempPathFactory, sample: Path, worker_id: str) -> Home:
+    """The company after a backfill over all its days, by Dagster's own command line.
+
+    Tests read it and leave it as it is.
+    """
+    from cdp_assets.naming import IDENTITY, TRAINED_MODEL
+
+    base = tmp_path_factory.getbasetemp()
+    # Workers' folders lie side by side: the first to come runs it, and the others wait.
+    path = (base if worker_id == "master" else base.parent) / "loaded"
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = path.with_suffix(".done")
+        if not done.exists():
+            home = new_home(path, sample)
+            days = sorted({day.name[3:] for day in home.landing.glob("*/*/dt=*")})
+            home.command(
+                str(BIN / "dagster"), "asset", "materialize", "-m", "cdp_assets.definitions",
+                "--select", f'not key:"{IDENTITY}/{TRAINED_MODEL}"',
+                "--partition-range", f"{days[0]}...{days[-1]}",
+            )  # fmt: skip
+            done.touch()
+    return Home(path)

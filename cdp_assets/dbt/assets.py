@@ -14,6 +14,7 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DbtCliInvocation, DbtCliResource, DbtProject, dbt_assets
 
+from cdp_assets.built_by import BUILT_BY, layers_of_other_code, mark_built
 from cdp_assets.dbt.project import prune_invocations
 from cdp_assets.dbt.translator import Translator
 from cdp_assets.discretion import discreet
@@ -53,29 +54,54 @@ def _layer_assets(layer: str, project: DbtProject) -> dg.AssetsDefinition:
         manifest = json.loads(project.manifest_path.read_bytes())
         missing = never_built(manifest, layer, context.selected_asset_keys, warehouse)
         tables = tables_to_write(manifest, context.selected_asset_keys, missing)
-        with leases.hold(tables) as hold:
+        every = layer_tables(manifest, layer)
+        is_new = every.isdisjoint(warehouse.tables())
+        with leases.hold([*tables, BUILT_BY]) as hold:
             if missing:
                 context.log.info("Building what is not there yet: %s.", ", ".join(missing))
                 dbt.cli(
                     [*arguments, "--select", " ".join(missing)], manifest=project.manifest_path
                 ).wait()
-            if ledger.needs_full_refresh(ledger.published_load_id()):
-                context.log.info(
-                    "An object was replaced since the last publish: rebuilding %s.", layer
-                )
+            reason = None if is_new else why_anew(layer, ledger, warehouse)
+            if reason is not None:
+                context.log.info("%s: building %s anew.", reason, layer)
                 arguments.append("--full-refresh")
             invocation = dbt.cli(arguments, context=context, raise_on_error=False)
             # Kept until dbt has let go of the DuckDB file: each event carries its row count.
             events = all_events(invocation, hold)
+            error = invocation.get_error()
+            if error is None and (is_new or every <= set(tables)):
+                mark_built(warehouse, layer)
         for key, rows in row_counts(warehouse, context.selected_asset_keys).items():
             context.add_asset_metadata({"dagster/row_count": rows}, asset_key=key)
         yield from events
         prune_invocations(project)
-        error = invocation.get_error()
         if error is not None:
             raise error
 
     return models
+
+
+def layer_tables(manifest: Mapping[str, Any], layer: str) -> set[TableAddress]:
+    """Every table and view that dbt makes of a layer."""
+    return {
+        (layer, node["name"])
+        for node in manifest["nodes"].values()
+        if node["resource_type"] in ("model", "seed") and node["config"]["schema"] == layer
+    }
+
+
+def why_anew(layer: str, ledger: ObjectLedger, warehouse: Warehouse) -> str | None:
+    """Why an increment on top of what is there would be wrong; None where it would not.
+
+    Raises:
+        NewerReleaseError: code newer than this built what is there.
+    """
+    if layer in layers_of_other_code(warehouse):
+        return "Other code built it"
+    if ledger.needs_full_refresh(ledger.published_load_id()):
+        return "An object was replaced since the last publish"
+    return None
 
 
 def never_built(

@@ -6,6 +6,7 @@ manifest exists. Not here: assets, resources.
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import sys
 import tempfile
@@ -17,6 +18,10 @@ from dagster_dbt import DbtCliResource, DbtProject
 from cdp_assets.settings import DBT_PROJECT_DIR, Settings
 
 dbt_project = DbtProject(project_dir=DBT_PROJECT_DIR, profiles_dir=DBT_PROJECT_DIR)
+
+# What dbt makes of the project, and the checksum beside it.
+_PARSED: Final = ("partial_parse.msgpack", "manifest.json")
+_SEAL: Final = "manifest.sha256"
 
 # dbt of this environment, which need not be on PATH, as a child that dies with its run.
 _DBT_EXECUTABLE: Final = str(Path(sys.executable).parent / "cdp-dbt")
@@ -65,14 +70,24 @@ def _parse(project: DbtProject, target: str) -> None:
     try:
         dbt = build_dbt_resource(project, target)
         dbt.cli(["parse", "--quiet"], target_path=aside).wait()
-        for name in ("partial_parse.msgpack", "manifest.json"):
+        (aside / _SEAL).write_text(_seal(aside))
+        for name in (*_PARSED, _SEAL):
             (aside / name).replace(products / name)
     finally:
         shutil.rmtree(aside)
 
 
+def _seal(folder: Path) -> str:
+    """A checksum of what dbt parsed: the graph is never loaded from what somebody edited."""
+    contents = [(folder / name).read_bytes() for name in _PARSED]
+    return " ".join(hashlib.sha256(content).hexdigest() for content in contents)
+
+
 def _is_stale(manifest: Path) -> bool:
-    if not manifest.exists():
+    parts = [manifest.with_name(name) for name in (*_PARSED, _SEAL)]
+    if not all(part.exists() for part in parts):
+        return True
+    if parts[-1].read_text() != _seal(manifest.parent):
         return True
     written = manifest.stat().st_mtime
     inputs = ("models", "macros", "seeds", "tests")

@@ -95,9 +95,18 @@ def covered_load_id(warehouse: Warehouse, since: int) -> int:
 
 def is_behind(ledger: ObjectLedger) -> bool:
     """Whether something is loaded that no published version has: a run ended half way."""
+    return unpublished_load_id(ledger) is not None
+
+
+def unpublished_load_id(ledger: ObjectLedger) -> int | None:
+    """The newest load that no published version has; None where there is none."""
+    published = ledger.published_load_id()
+    # Nearly always true, and far cheaper than every row.
+    if ledger.max_load_id() <= published:
+        return None
     is_settled = pc.field("status").isin(SETTLED)
-    settled = ledger.rows().filter(is_settled)["load_id"].to_pylist()
-    return max(settled, default=0) > ledger.published_load_id()
+    newest = max(ledger.rows().filter(is_settled)["load_id"].to_pylist(), default=0)
+    return newest if newest > published else None
 
 
 def completeness(warehouse: Warehouse) -> dict[str, float]:

@@ -107,7 +107,11 @@ def build_secrets(settings: Settings) -> Secrets:
     """The tenant's secrets: a file of the home, or Secrets Manager."""
     if settings.profile == "aws":
         return SecretsManagerSecrets(_client("secretsmanager", settings), settings.secret_name)
-    return FileSecrets(settings.hmac_key_path)
+    store = settings.profile_store_path
+    return FileSecrets(
+        settings.hmac_key_path,
+        is_in_use=lambda: store.exists() and SQLiteProfileStore(store).count() > 0,
+    )
 
 
 def build_warehouse(settings: Settings) -> Warehouse:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -36,16 +37,19 @@ class FileSecrets:
 
     Args:
         path: the file; made with its folder on first use.
+        is_in_use: tells whether hashes under this key are kept somewhere; then no other is made.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, is_in_use: Callable[[], bool] = lambda: False) -> None:
         self._path = path
+        self._is_in_use = is_in_use
 
     def hmac_key(self) -> bytes:
         """The key in the file.
 
         Raises:
-            SecretError: others may read the file, it is cut short, or the disk fails.
+            SecretError: others may read the file, it is cut short, it is gone and was in use, or the
+                disk fails.
         """
         try:
             return self._read()
@@ -54,14 +58,19 @@ class FileSecrets:
 
     def _read(self) -> bytes:
         if not self._path.exists():
+            if self._is_in_use():
+                raise SecretError(
+                    f"{self._path} is gone, and the profile store holds hashes made with it: "
+                    "restore it from a backup, or make both anew by `cdp doctor --rebuild`."
+                )
             self._make()
         if self._path.stat().st_mode & 0o077:
             raise SecretError(f"Others may read {self._path}: `chmod 600` it.")
         key = self._path.read_bytes()
         if len(key) < _KEY_BYTES:
             raise SecretError(
-                f"{self._path} holds {len(key)} bytes in place of {_KEY_BYTES}: restore it, or "
-                "remove it with the profile store beside it and launch refresh_profiles."
+                f"{self._path} holds {len(key)} bytes in place of {_KEY_BYTES}: restore it from "
+                "a backup, or make it and the profile store anew by `cdp doctor --rebuild`."
             )
         return key
 

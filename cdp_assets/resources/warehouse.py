@@ -36,12 +36,23 @@ _TRINO_WORDS: Final = (
     "to_utf8(text) as encode(text)",
     "array_join(items, separator) as array_to_string(items, separator)",
 )
+# What DuckDB says of a file that another process holds, and of one that is damaged or gone.
+_IN_USE: Final = "Could not set lock"
+_DAMAGED: Final = (
+    "Corrupt database file",
+    "Could not read enough bytes",
+    "No files found",
+    "No magic bytes",
+    "not a valid DuckDB database file",
+    "too small to be a Parquet file",
+)
+_OF_THE_FILE: Final = (duckdb.IOException, duckdb.FatalException)
 # What statements of a session say on both engines; `athena_sql.py` has the words of the other.
 _SESSION_WORD: Final = "sha256_hex(text) as sha256(text)"
 
 
 class WarehouseError(PlatformError):
-    """The disk did not do as asked; the message names the file and what to do."""
+    """A DuckDB file cannot be read or written; the message names it and what to do."""
 
 
 class NothingPublishedError(PlatformError):
@@ -145,7 +156,7 @@ class DuckDBWarehouse:
         """Open the file for writing, with the layers' schemas in place and time in UTC."""
         with _told(self._path):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-        with _told(self._path), duckdb.connect(str(self._path)) as connection:
+        with open_duckdb(self._path) as connection:
             # Set, not passed on opening: dbt may hold the file open in this very process.
             connection.execute(f"set memory_limit = '{self._memory_limit}'")
             connection.execute("set preserve_insertion_order = false")
@@ -244,15 +255,24 @@ class DuckDBWarehouse:
         """
         if not self._published_path.exists():
             raise NothingPublishedError("Nothing is published yet: run `cdp demo` or launch a run.")
-        with (
-            _told(self._published_path),
-            duckdb.connect(str(self._published_path), read_only=True) as connection,
-        ):
+        with open_duckdb(self._published_path, read_only=True) as connection:
             connection.execute("set TimeZone = 'UTC'")
             confine(connection, self._raw_folder)
             for word in _TRINO_WORDS:
                 connection.execute(f"create temporary macro {word}")
             yield connection
+
+
+@contextmanager
+def open_duckdb(path: Path, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a file of the platform's own until the block ends.
+
+    Raises:
+        WarehouseError: it, or a file that a query reads, is damaged or in use elsewhere. Other
+            errors of a query stay what they are.
+    """
+    with _told(path), duckdb.connect(str(path), read_only=read_only) as connection:
+        yield connection
 
 
 def raw_select(table: RawTable) -> str:
@@ -303,27 +323,37 @@ def whole_milliseconds(at: datetime) -> datetime:
 
 @contextmanager
 def _told(path: Path) -> Iterator[None]:
-    """Turn what the disk says of a file into an error of ours."""
+    """Turn what DuckDB or the disk says of a file into an error of ours."""
     try:
         yield
-    except (duckdb.IOException, duckdb.FatalException) as error:
-        said = str(error).splitlines()[0]
-        raise WarehouseError(
-            f"{path} cannot be used: {said}. Mend that, then run again."
-        ) from error
+    except duckdb.Error as error:
+        # Its first line: what follows repeats the statement.
+        said = str(error).partition("\n")[0]
+        if _IN_USE in said:
+            raise WarehouseError(
+                f"{path} is open in another process: let that end, or read published.duckdb beside "
+                "it, which nobody locks."
+            ) from error
+        if any(sign in said for sign in _DAMAGED):
+            raise WarehouseError(f"{path} cannot be read ({said}): run `cdp doctor`.") from error
+        if isinstance(error, _OF_THE_FILE):
+            raise WarehouseError(
+                f"{path} cannot be used: {said}. Mend that, then run again."
+            ) from error
+        raise
     except OSError as error:
         raise WarehouseError(f"{path} cannot be used: {disk_fault(error)}") from error
 
 
 @contextmanager
 def _values_kept_back() -> Iterator[None]:
-    """Tell of an error of DuckDB without the values that its text repeats."""
+    """Tell of an error of a statement without the values that its text repeats."""
     try:
         yield
-    except (duckdb.IOException, duckdb.FatalException):
-        # Of the file and the disk, which `_told` tells.
-        raise
     except duckdb.Error as error:
+        if isinstance(error, _OF_THE_FILE) or any(sign in str(error) for sign in _DAMAGED):
+            # `_told` tells those.
+            raise
         # Not as its cause: whoever logs this one would log that one, too.
         raise StatementError(f"The warehouse refused a statement: {told(error)}") from None
 

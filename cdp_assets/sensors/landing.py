@@ -33,13 +33,15 @@ _RANGE_START_TAG = "dagster/asset_partition_range_start"
 _RANGE_END_TAG = "dagster/asset_partition_range_end"
 _PLAN_TAG = "cdp/plan"
 _SOURCE_TAG = "cdp/source"
-_ACTIVE = [
+# Runs that may still do what a sensor would ask for, and those that did not do it.
+ACTIVE = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+IN_VAIN = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 
 def build_landing_sensors(
@@ -159,13 +161,14 @@ def request(
     arrives too late for a run that has started waits for the tick after its end.
 
     A run key alone would block for ever after a failure, so it carries the number of failures;
-    a loop breaker ends the retries.
+    a loop breaker ends the retries. A run that was told to stop counts as one: its objects are
+    still to be loaded, and whoever wants them to wait switches the sensor off.
     """
     tags = {_SOURCE_TAG: source, _PLAN_TAG: plan.digest}
-    active = dg.RunsFilter(job_name=customer_360_job.name, statuses=_ACTIVE)
+    active = dg.RunsFilter(job_name=customer_360_job.name, statuses=ACTIVE)
     if any(_covers(run, plan.days) for run in instance.get_runs(active)):
         return dg.SkipReason("A run over these days is on its way.")
-    failed = dg.RunsFilter(tags=tags, statuses=[dg.DagsterRunStatus.FAILURE])
+    failed = dg.RunsFilter(tags=tags, statuses=IN_VAIN)
     failures = len(instance.get_runs(failed, limit=MAX_FAILURES))
     if failures >= MAX_FAILURES:
         return dg.SkipReason(

@@ -163,6 +163,8 @@ class ParquetFile:
                 compression_level=1,
                 use_dictionary=self._repetitive,  # pyright: ignore[reportArgumentType]
                 store_schema=False,
+                # Nobody else would notice a flipped bit; `cdp doctor` does.
+                write_page_checksum=True,
             )
             self._stack.enter_context(self._writer)
         self._writer.write_table(rows)

@@ -8,7 +8,8 @@ import duckdb
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Stack, picture, wait_until
+from tests.browser.conftest import picture
+from tests.stacks import Stack, wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

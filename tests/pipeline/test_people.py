@@ -11,7 +11,7 @@ import duckdb
 import pytest
 
 from cdp_assets.identity.match_model import DEFAULT_MODEL, load_default
-from tests.pipeline.conftest import Home
+from tests.homes import Home
 
 
 def _ask(home: Home, sql: str) -> list[tuple]:

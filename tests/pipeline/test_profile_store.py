@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tests.pipeline.conftest import Home
+from tests.homes import Home
 
 
 def _one(home: Home, sql: str) -> tuple:

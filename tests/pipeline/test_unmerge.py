@@ -7,7 +7,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from tests.pipeline.conftest import BIN, Home
+from tests.homes import BIN, Home
 
 _DECIDED = 'key:"identity/identity_decisions"+'
 # Whatever a customer has, by the column that tells whose it is.

@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tests.pipeline.conftest import Home, new_home
+from tests.homes import Home, new_home
 
 
 def _query(home: Home, sql: str) -> list[tuple]:

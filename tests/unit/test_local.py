@@ -42,6 +42,7 @@ def _status(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus:
     return run.status
 
 
+@pytest.mark.fault("F02")
 @pytest.mark.parametrize(
     "status",
     [
@@ -57,6 +58,7 @@ def test_a_run_that_nobody_works_on_any_more_is_marked_failed(instance, status):
     assert _status(instance, orphan) == dg.DagsterRunStatus.FAILURE
 
 
+@pytest.mark.fault("F02")
 @pytest.mark.parametrize("status", [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.CANCELED])
 def test_runs_that_have_ended_are_left_alone(instance, status):
     run_id = instance.create_run_for_job(nothing, status=status).run_id
@@ -64,6 +66,7 @@ def test_runs_that_have_ended_are_left_alone(instance, status):
     assert _status(instance, run_id) == status
 
 
+@pytest.mark.fault("F30")
 def test_a_second_process_is_told_who_works_in_the_home(settings):
     command = [sys.executable, "-c", CLAIM_AND_WAIT, str(settings.home)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as first:
@@ -76,6 +79,7 @@ def test_a_second_process_is_told_who_works_in_the_home(settings):
         pass
 
 
+@pytest.mark.fault("F30")
 def test_a_home_that_was_given_back_can_be_claimed_again(settings):
     with claim_home(settings, "cdp run"):
         pass

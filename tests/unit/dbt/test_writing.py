@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import dagster as dg
+import pytest
 from dagster_dbt import DbtCliInvocation
 
 from cdp_assets.dbt.assets import all_events, tables_to_write
@@ -43,6 +44,7 @@ def _invocation(hold: Hold, lost_after: int) -> tuple[DbtCliInvocation, list[int
     return cast(DbtCliInvocation, SimpleNamespace(stream=stream, process=process)), signals
 
 
+@pytest.mark.fault("F03", "F30")
 def test_dbt_is_told_once_to_stop_when_a_lease_is_lost_and_is_waited_for():
     hold = Hold()
     invocation, signals = _invocation(hold, lost_after=2)

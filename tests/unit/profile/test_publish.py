@@ -79,6 +79,7 @@ def test_an_object_that_came_again_without_a_row_is_covered_when_its_rows_are_go
     assert covered(tmp_path, ledger, {OTHER: other, KEY: other}, since=empty) == empty
 
 
+@pytest.mark.fault("F01", "F02")
 def test_a_run_goes_on_only_where_something_is_loaded_and_not_published(ledger):
     assert not is_behind(ledger)
     first = load(ledger)

@@ -99,6 +99,7 @@ def test_a_laptop_asks_nobody() -> None:
         assert not hold.is_lost
 
 
+@pytest.mark.fault("F30")
 def test_one_writer_at_a_time_and_the_next_when_it_has_ended(leases: Any) -> None:
     with leases().hold([PROFILES, MAP, MAP]):
         with pytest.raises(TableBusyError), leases().hold([MAP]):
@@ -146,6 +147,7 @@ def test_who_waited_in_vain_is_told_for_what_and_what_to_do(leases: Any) -> None
             pass
 
 
+@pytest.mark.fault("F30")
 def test_writers_in_two_threads_never_write_at_once(leases: Any) -> None:
     pace = Pace(lease=30, beat=0.05, patience=30, poll=0.01)
     inside, most, done = [0], [0], [0]
@@ -178,6 +180,7 @@ def test_a_step_may_last_longer_than_a_lease(leases: Any) -> None:
         hold.check()
 
 
+@pytest.mark.fault("F03", "F30")
 def test_what_a_killed_writer_held_is_free_when_its_lease_lapses_and_not_before(
     leases: Any, killed: Any
 ) -> None:
@@ -194,6 +197,7 @@ def test_of_two_who_wait_for_a_killed_writer_one_is_first(leases: Any, killed: A
     test_writers_in_two_threads_never_write_at_once(leases)
 
 
+@pytest.mark.fault("F03", "F30")
 def test_a_holder_that_was_taken_for_dead_fails_and_takes_nothing_back(leases: Any) -> None:
     told = r"lease of identity\.customer_map, held since 20.* UTC, went to another writer.*launch"
     with ExitStack() as other:

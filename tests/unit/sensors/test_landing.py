@@ -49,6 +49,7 @@ def test_one_run_is_asked_for_over_the_days_from_the_first_to_the_last(instance)
     assert partition_range_tags(["2026-08-28", "2026-08-30"]).items() <= asked.tags.items()
 
 
+@pytest.mark.fault("F30")
 @pytest.mark.parametrize(
     "status", [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTED], ids=lambda s: s.value
 )
@@ -74,14 +75,16 @@ def test_a_run_of_another_job_or_one_that_has_ended_holds_nothing_up(instance):
     _requested(instance, _plan("2026-08-28"))
 
 
-@pytest.mark.fault("F50")
-def test_failed_runs_are_repeated_under_new_keys_until_the_loop_breaker_opens(instance):
+@pytest.mark.fault("F04", "F50")
+@pytest.mark.parametrize(
+    "failed", [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED], ids=lambda s: s.value
+)
+def test_runs_in_vain_are_repeated_under_new_keys_until_the_loop_breaker_opens(instance, failed):
     plan = _plan("2026-08-28")
     keys = []
     for _ in range(MAX_FAILURES):
         asked = _requested(instance, plan)
         keys.append(asked.run_key)
-        failed = dg.DagsterRunStatus.FAILURE
         instance.create_run_for_job(customer_360, status=failed, tags=dict(asked.tags))
     assert len(set(keys)) == MAX_FAILURES
     skipped = request(instance, "crm", plan)

@@ -1,0 +1,64 @@
+"""One sensor over the ledger: what is loaded and in no published version is published after all.
+
+A run that is killed or told to stop after its extracts leaves objects that the ledger has and no
+reader sees. The landing sensors look for objects that are not loaded, and `follow_upstream` acts
+once on a change: a second kill, and nobody would come back to it before the next object lands.
+
+Here: when to ask, from what is rather than from what happened. Not here: what publishing covers
+(`profile.publish`).
+"""
+
+from typing import Final
+
+import dagster as dg
+
+from cdp_assets.jobs import refresh_profiles_job
+from cdp_assets.profile.publish import unpublished_load_id
+from cdp_assets.resources.object_ledger import ObjectLedger
+from cdp_assets.sensors.landing import ACTIVE, IN_VAIN, MAX_FAILURES, starts_as
+from cdp_assets.settings import Settings
+
+_INTERVAL_SECONDS: Final = 30
+_LOAD_TAG: Final = "cdp/unpublished_load"
+
+
+def build_unpublished_sensor(settings: Settings) -> dg.SensorDefinition:
+    """The sensor; it starts switched on only where work may run unattended."""
+
+    @dg.sensor(
+        name="unpublished",
+        job=refresh_profiles_job,
+        minimum_interval_seconds=_INTERVAL_SECONDS,
+        default_status=starts_as(settings),
+        description="What a run loaded, and did not get as far as publishing, is published.",
+    )
+    def unpublished(
+        context: dg.SensorEvaluationContext, ledger: dg.ResourceParam[ObjectLedger]
+    ) -> dg.RunRequest | dg.SkipReason:
+        return request_refresh(context.instance, ledger)
+
+    return unpublished
+
+
+def request_refresh(
+    instance: dg.DagsterInstance, ledger: ObjectLedger
+) -> dg.RunRequest | dg.SkipReason:
+    """Ask for a refresh where nobody is at work and loads wait; once, unless it was in vain.
+
+    A refresh that went well and left the loads waiting is not asked for again: it would loop.
+    """
+    if instance.get_runs_count(dg.RunsFilter(statuses=ACTIVE)):
+        return dg.SkipReason("A run is on its way.")
+    load_id = unpublished_load_id(ledger)
+    if load_id is None:
+        return dg.SkipReason("Everything that is loaded is published.")
+    tags = {_LOAD_TAG: str(load_id)}
+    failures = len(
+        instance.get_runs(dg.RunsFilter(tags=tags, statuses=IN_VAIN), limit=MAX_FAILURES)
+    )
+    if failures >= MAX_FAILURES:
+        return dg.SkipReason(
+            f"{failures} runs to publish load {load_id} failed: look at the last one, mend the "
+            "cause and launch refresh_profiles by hand."
+        )
+    return dg.RunRequest(run_key=f"unpublished-{load_id}-{failures}", tags=tags)
