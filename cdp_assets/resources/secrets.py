@@ -48,8 +48,8 @@ class FileSecrets:
         """The key in the file.
 
         Raises:
-            SecretError: others may read the file, it is cut short, it is gone and was in use, or the
-                disk fails.
+            SecretError: others may read the file, it is cut short, it is gone and was in use, or
+                the disk fails.
         """
         try:
             return self._read()
