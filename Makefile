@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-athena test-browser lint bench bench-identity clean
+.PHONY: help setup demo dev test test-athena test-conformance test-browser lint bench bench-identity clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 setup: $(READY) ## make the virtual environment from the lock file
 
@@ -32,6 +32,9 @@ test: $(READY) ## run the tests that need no browser (under 10 minutes on 2 core
 
 test-athena: $(READY) ## run the sample company on both engines, Athena on a local server, and compare every table
 	$(BIN)/python -m tests.athena_local.parity
+
+test-conformance: $(READY) ## run dbt-athena's own functional tests on the local Athena server (needs the package index)
+	$(BIN)/python -m tests.athena_local.conformance
 
 test-browser: $(READY) ## drive the real UI in headless Chromium; pictures go to artifacts/
 	$(BIN)/python -m pytest -q -m browser tests/browser
