@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-faults test-athena test-browser lint bench bench-identity clean
+.PHONY: help setup demo dev test test-faults test-athena test-conformance test-browser lint bench bench-identity clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 setup: $(READY) ## make the virtual environment from the lock file
 
@@ -35,6 +35,9 @@ test-faults: $(READY) ## the heavy part of the fault matrix: kill, stop and dama
 
 test-athena: $(READY) ## run the sample company on both engines, Athena on a local server, and compare every table
 	$(BIN)/python -m tests.athena_local.parity
+
+test-conformance: $(READY) ## run dbt-athena's own functional tests on the local Athena server (needs the package index)
+	$(BIN)/python -m tests.athena_local.conformance
 
 test-browser: $(READY) ## drive the real UI in headless Chromium; pictures go to artifacts/
 	$(BIN)/python -m pytest -q -m browser tests/browser

@@ -18,13 +18,14 @@ import io
 import json
 import re
 import shutil
+import threading
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import boto3
 import pyarrow as pa
@@ -34,7 +35,9 @@ from botocore.exceptions import ClientError
 from pyiceberg.catalog.glue import GlueCatalog
 from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, ValidationException
 from pyiceberg.io import FileIO, InputFile, InputStream, OutputFile, OutputStream
-from pyiceberg.table import StaticTable, Table
+from pyiceberg.table import CommitTableResponse, StaticTable, Table
+from pyiceberg.table.metadata import TableMetadata
+from pyiceberg.table.update import TableRequirement, TableUpdate
 from pyiceberg.transforms import parse_transform
 
 from tests.athena_local.errors import AthenaFailure, not_here
@@ -42,6 +45,8 @@ from tests.athena_local.serdes import read_delimited, read_open_csv
 
 # Athena writes at most to so many partitions in one statement.
 OPEN_PARTITIONS: Final = 100
+# What Hive calls the partition of the rows that have no value.
+NO_VALUE: Final = "__HIVE_DEFAULT_PARTITION__"
 
 
 def split_url(url: str) -> tuple[str, str]:
@@ -191,6 +196,22 @@ class CachedIO(FileIO):
         self._objects.client.delete_object(Bucket=bucket, Key=key)
 
 
+class _Versioned(GlueCatalog):
+    """Glue refuses an update that was made of an older version; moto takes no notice of it."""
+
+    _turn = threading.Lock()
+
+    def commit_table(
+        self,
+        table: Table,
+        requirements: tuple[TableRequirement, ...],
+        updates: tuple[TableUpdate, ...],
+    ) -> CommitTableResponse:
+        # Within one turn nothing comes between PyIceberg's look at the table and its update.
+        with self._turn:
+            return super().commit_table(table, requirements, updates)
+
+
 @dataclass(frozen=True)
 class View:
     """An Athena view: its text, and the database that its short names belong to."""
@@ -241,7 +262,7 @@ class Catalog:
         self.objects = Objects(s3, self.folder)
         self.glue = session.client("glue", endpoint_url=self.endpoint, config=config)
         self._io = {"py-io-impl": f"{CachedIO.__module__}.CachedIO", "objects": self.objects}
-        self.iceberg = GlueCatalog("glue", self.glue, **self._io)
+        self.iceberg = _Versioned("glue", self.glue, **self._io)
 
     # --- Glue ---
 
@@ -352,26 +373,39 @@ class Catalog:
                 "ICEBERG_FILESYSTEM_ERROR",
                 f"Cannot create a table on a non-empty location: {location}",
             )
-        check_partitions(rows, partitioning, "ICEBERG")
         with self.iceberg.create_table_transaction(
             (database, name), rows.schema, location.rstrip("/"), properties=dict(properties)
         ) as transaction:
             with transaction.update_spec() as spec:
                 for text in partitioning:
                     spec.add_field(*partition_field(text))
+            check_partitions(rows, transaction.table_metadata)
             if len(rows):
                 transaction.append(rows)
 
     def append(self, described: Mapping[str, Any], rows: pa.Table) -> None:
         """INSERT: one more snapshot."""
         table = self.load(described)
-        check_partitions(rows, [str(one) for one in _partition_columns(table)], "ICEBERG")
+        check_partitions(rows, table.metadata)
         with _committing(table):
             table.append(rows.cast(table.schema().as_arrow()))
 
-    def overwrite(self, described: Mapping[str, Any], rows: pa.Table) -> None:
-        """UPDATE, DELETE and MERGE: every file written anew (copy on write)."""
+    def overwrite(
+        self, described: Mapping[str, Any], rows: pa.Table, written: Callable[[], pa.Table]
+    ) -> None:
+        """UPDATE, DELETE and MERGE: every file written anew (copy on write).
+
+        Args:
+            described: the table.
+            rows: all that it has now.
+            written: gives those of them that Athena would write.
+        """
         table = self.load(described)
+        if table.metadata_location != described["Parameters"]["metadata_location"]:
+            # The rows were made of an older version: those that came since would be lost.
+            raise _lost_race(table)
+        if table.spec().fields:
+            check_partitions(written(), table.metadata)
         is_empty = self._iceberg_files(described).size == 0
         with _committing(table):
             if is_empty:
@@ -417,15 +451,16 @@ class Catalog:
             return Files(key, f"select {nothing} where false", 0)
         paths, there = [], set()
         for url, etag, _, values in found:
-            folder = "/".join(f"{name}={value}" for name, value in values)
+            folder = "/".join(f"{name}={quote(value, ' ')}" for name, value in values)
             path = self.objects.versioned(url, etag, folder)
             if "parquet" not in serde.lower():
                 path = self._as_parquet(described, path, [name for name, _ in columns])
             there |= {name.lower() for name in pq.read_schema(path).names}
             paths.append(f"'{path}'")
         there |= {name for name, _ in partitions}
+        is_lenient = serde.endswith("LazySimpleSerDe")
         selected = ", ".join(
-            f'{external_read(name, kind)} as "{name}"'
+            f'{external_read(name, kind, is_lenient)} as "{name}"'
             if name.lower() in there
             else f'cast(null as {external_type(kind)}) as "{name}"'
             for name, kind in everything
@@ -502,20 +537,25 @@ class Catalog:
 _LOST_RACES: Final = (CommitFailedException, NoSuchTableError, ValidationException)
 
 
+def _lost_race(table: Table) -> AthenaFailure:
+    name = ".".join(table.name())
+    return AthenaFailure(
+        "ICEBERG_COMMIT_ERROR", f"Failed to commit Iceberg update to table: {name}"
+    )
+
+
 class _committing:  # noqa: N801 (reads as a verb where it is used)
     """A lost race for a table, in Athena's words."""
 
     def __init__(self, table: Table) -> None:
-        self._name = ".".join(table.name())
+        self._table = table
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
         if kind is not None and issubclass(kind, _LOST_RACES):
-            raise AthenaFailure(
-                "ICEBERG_COMMIT_ERROR", f"Failed to commit Iceberg update to table: {self._name}"
-            ) from None
+            raise _lost_race(self._table) from None
 
 
 def is_iceberg(described: Mapping[str, Any]) -> bool:
@@ -581,17 +621,12 @@ def external_type(kind: str) -> str:
     return simple.get(lower, lower.upper())
 
 
-def external_read(name: str, kind: str) -> str:
-    """A column of a file as its Hive type."""
+def external_read(name: str, kind: str, is_lenient: bool) -> str:
+    """A column of a file as its Hive type; LazySimpleSerDe takes a wrong text for NULL."""
+    prefix = "try_" if is_lenient else ""
     if kind.lower() == "timestamp":
-        return f'trino_to_timestamp3("{name}")'
-    return f'cast("{name}" as {external_type(kind)})'
-
-
-def _partition_columns(table: Table) -> Iterator[str]:
-    for one in table.spec().fields:
-        name = table.schema().find_column_name(one.source_id)
-        yield str(name) if str(one.transform) == "identity" else f"{one.transform}({name})"
+        return f'trino_{prefix}to_timestamp3("{name}")'
+    return f'{prefix}cast("{name}" as {external_type(kind)})'
 
 
 def partition_field(text: str) -> tuple[str, Any, str]:
@@ -599,16 +634,27 @@ def partition_field(text: str) -> tuple[str, Any, str]:
     match = re.fullmatch(r"(\w+)\((\w+)(?:, *(\d+))?\)", text)
     if match is None:
         return text, parse_transform("identity"), text
-    spelled = f"{match[1]}[{match[3]}]" if match[3] else match[1]
-    return match[2], parse_transform(spelled), f"{match[2]}_{match[1]}"
+    kind, column = match[1].lower(), match[2].lower()
+    spelled = f"{kind}[{match[3]}]" if match[3] else kind
+    return column, parse_transform(spelled), f"{column}_{kind}"
 
 
-def check_partitions(rows: pa.Table, partitioning: Sequence[str], kind: str) -> None:
+def check_partitions(rows: pa.Table, metadata: TableMetadata) -> None:
     """Refuse a write that would open more partitions than Athena does."""
-    names = [text for text in partitioning if re.fullmatch(r"\w+", text)]
-    if names and rows.group_by(names).aggregate([]).num_rows > OPEN_PARTITIONS:
+    schema, fields = metadata.schema(), metadata.spec().fields
+    if not fields:
+        return
+    values = [
+        one.transform.pyarrow_transform(schema.find_type(one.source_id))(
+            rows.column(schema.find_column_name(one.source_id))
+        )
+        for one in fields
+    ]
+    names = [one.name for one in fields]
+    distinct = pa.table(values, names=names).group_by(names).aggregate([])
+    if distinct.num_rows > OPEN_PARTITIONS:
         raise AthenaFailure(
-            f"{kind}_TOO_MANY_OPEN_PARTITIONS",
+            "ICEBERG_TOO_MANY_OPEN_PARTITIONS",
             f"Exceeded limit of {OPEN_PARTITIONS} open writers for partitions",
         )
 

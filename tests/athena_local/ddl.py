@@ -16,7 +16,7 @@ import pyarrow as pa
 from botocore.exceptions import ClientError
 
 from tests.athena_local.catalog import Catalog, duck_type, is_iceberg
-from tests.athena_local.engine import Outcome, arrow_type, relation_name
+from tests.athena_local.engine import Outcome, arrow_type, columns_of, relation_name
 from tests.athena_local.errors import AthenaFailure, not_here
 from tests.athena_local.values import ResultColumn
 
@@ -51,6 +51,9 @@ _RESERVED: Final = frozenset(
     where window with""".split()
 )
 
+# With any other word Trino's parser is asked, and answers.
+_WORDS: Final = frozenset("alter create desc describe drop msck show".split())
+
 Handler = Callable[[Catalog, re.Match[str], str], Outcome]
 
 
@@ -61,6 +64,8 @@ def execute_ddl(catalog: Catalog, sql: str, database: str) -> Outcome:
         if match := re.fullmatch(pattern, text, _FLAGS):
             return handler(catalog, match, database)
     word = text.split(maxsplit=1)[0] if text else "<EOF>"
+    if word.lower() not in _WORDS:
+        raise AthenaFailure("SYNTAX_ERROR", f"line 1:1: mismatched input '{word}'")
     raise AthenaFailure("FAILED", f"ParseException line 1:0 cannot recognize input near '{word}'")
 
 
@@ -136,7 +141,7 @@ def split_columns(text: str) -> list[tuple[str, str]]:
     parts.append(text[start:])
     columns = []
     for part in filter(str.strip, parts):
-        name, _, kind = part.strip().partition(" ")
+        name, _, kind = re.sub(r"^(`[^`]+`|\S+)\s+", r"\1\0", part.strip()).partition("\0")
         kind = re.sub(r"\s+comment\s+'.*'$", "", kind.strip(), flags=re.IGNORECASE)
         if name.startswith("_") or name.lower() in _RESERVED:
             raise AthenaFailure(
@@ -326,6 +331,35 @@ def _drop_column(
         update.delete_column(found["column"].strip("`"))
 
 
+def _replace_columns(
+    catalog: Catalog, described: dict[str, Any], found: re.Match[str], database: str
+) -> None:
+    if is_iceberg(described):
+        raise AthenaFailure("NOT_SUPPORTED", "REPLACE COLUMNS is not for Iceberg tables")
+    made = _table_input(described)
+    columns = split_columns(found["columns"])
+    storage = {**made["StorageDescriptor"]}
+    storage["Columns"] = [{"Name": one, "Type": kind} for one, kind in columns]
+    made["StorageDescriptor"] = storage
+    catalog.glue.update_table(DatabaseName=described["DatabaseName"], TableInput=made)
+
+
+def _change_column(
+    catalog: Catalog, described: dict[str, Any], found: re.Match[str], database: str
+) -> None:
+    if not is_iceberg(described):
+        raise AthenaFailure("FAILED", "ParseException: CHANGE COLUMN is for Iceberg tables only")
+    old = found["column"].strip("`").lower()
+    [(new, kind)] = split_columns(found["made"])
+    table = catalog.load(described)
+    if old not in table.schema().column_names:
+        raise AthenaFailure("COLUMN_NOT_FOUND", f"line 1:1: Column '{old}' does not exist")
+    with table.update_schema() as update:
+        update.union_by_name(pa.schema([pa.field(old, iceberg_arrow_type(kind))]))
+        if old != new:
+            update.rename_column(old, new)
+
+
 def _add_partitions(
     catalog: Catalog, described: dict[str, Any], found: re.Match[str], database: str
 ) -> None:
@@ -358,7 +392,9 @@ _CHANGES: Final = (
     (r"set\s+tblproperties\s*\((?P<pairs>.*)\)", _set_properties),
     (rf"rename\s+to\s+(?P<to>{_NAME})", _rename),
     (r"add\s+columns\s*\((?P<columns>.*)\)", _add_columns),
-    (r"drop\s+column\s+(?P<column>\S+)", _drop_column),
+    (r"replace\s+columns\s*\((?P<columns>.*)\)", _replace_columns),
+    (r"drop\s+column\s+(?P<column>`[^`]+`|\S+)", _drop_column),
+    (r"change\s+(?:column\s+)?(?P<column>`[^`]+`|\S+)\s+(?P<made>.*)", _change_column),
     (r"add\s+(?P<exists>if\s+not\s+exists\s+)?(?P<parts>partition\s*\(.*)", _add_partitions),
 )
 
@@ -384,9 +420,14 @@ def _show_tables(catalog: Catalog, match: re.Match[str], database: str) -> Outco
 
 def _describe(catalog: Catalog, match: re.Match[str], database: str) -> Outcome:
     described = catalog.must_describe(*relation_name(match["name"], database))
-    columns = described["StorageDescriptor"]["Columns"] + described.get("PartitionKeys", [])
-    rows = [f"{one['Name']:<20}\t{one['Type']:<20}\t" for one in columns]
+    rows = [f"{name:<20}\t{kind:<20}\t" for name, kind in columns_of(described).items()]
     return _listing("col_name", rows, "DESCRIBE_TABLE")
+
+
+def _show_columns(catalog: Catalog, match: re.Match[str], database: str) -> Outcome:
+    owner = (match["owner"] or database).strip('`"').lower()
+    described = catalog.must_describe(*relation_name(match["name"], owner))
+    return _listing("field", [f"{name:<20}" for name in columns_of(described)], "SHOW_COLUMNS")
 
 
 _STATEMENTS: Final[tuple[tuple[str, Handler], ...]] = (
@@ -409,5 +450,10 @@ _STATEMENTS: Final[tuple[tuple[str, Handler], ...]] = (
     (rf"alter\s+table\s+(?P<name>{_NAME})\s+(?P<rest>.*)", _alter),
     (r"show\s+(?:databases|schemas).*", _show_databases),
     (r"show\s+tables(?:\s+(?:in|from)\s+(?P<owner>[`\"\w]+))?.*", _show_tables),
+    (
+        rf"show\s+columns\s+(?:in|from)\s+(?P<name>{_NAME})"
+        r"(?:\s+(?:in|from)\s+(?P<owner>[`\"\w]+))?",
+        _show_columns,
+    ),
     (rf"desc(?:ribe)?\s+(?:formatted\s+|extended\s+)?(?P<name>{_NAME})", _describe),
 )

@@ -4,8 +4,9 @@ Here: the kinds of DML and how each is carried out. Not here: the API (`server`)
 (`ddl`), the translation (`translate`), tables (`catalog`).
 """
 
-# sqlglot hands its expressions on without saying so to type checkers.
-# pyright: reportPrivateImportUsage=false, reportArgumentType=false
+# sqlglot hands its expressions on without saying so to type checkers; pyarrow makes its compute
+# functions at import.
+# pyright: reportPrivateImportUsage=false, reportArgumentType=false, reportAttributeAccessIssue=false
 
 from __future__ import annotations
 
@@ -20,15 +21,23 @@ from typing import Any, Final, Protocol
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 import sqlglot
 from sqlglot import exp
 from sqlglot.tokens import Token, TokenType
 
 from tests.athena_local import translate
 from tests.athena_local.catalog import Catalog, Files, View, encode_view, is_iceberg
-from tests.athena_local.errors import AthenaFailure, from_engine, not_here
+from tests.athena_local.errors import AthenaFailure, ScanLimitError, from_engine, not_here
 from tests.athena_local.functions import install
+from tests.athena_local.hive import (
+    create_hive,
+    insert_hive,
+    parquet_table,
+    put_rows,
+    refuse_microseconds,
+    refuse_occupied,
+)
 from tests.athena_local.typecheck import check_query
 from tests.athena_local.values import ResultColumn, hive_type, narrow, texts, trino_type
 
@@ -41,14 +50,27 @@ class Request:
         sql: its text.
         database: that short names belong to.
         query_id: Athena's id of it.
+        output: the folder of its results.
+        cutoff: bytes that it may scan.
         interrupt: stops it; set while something runs that can be stopped.
     """
 
     sql: str
     database: str
     query_id: str
+    output: str
+    cutoff: int | None = None
     interrupt: Callable[[], None] | None = None
     is_cancelled: bool = False
+
+    def may_scan(self, size: int) -> None:
+        """Stop before more is read than may be.
+
+        Raises:
+            ScanLimitError: it would be.
+        """
+        if self.cutoff is not None and size > self.cutoff:
+            raise ScanLimitError
 
 
 @dataclass(frozen=True)
@@ -244,6 +266,7 @@ class DuckDBEngine:
     def _read(self, request: Request, sql: str) -> tuple[list[ResultColumn], pa.Table, int]:
         with self._cursor(request) as cursor:
             translated, scan = self._translated(cursor, request, sql)
+            request.may_scan(scan.size)
             cursor.execute(translated)
             columns = _columns(cursor)
             rows = narrow(_arrow(cursor), columns)
@@ -264,7 +287,7 @@ class DuckDBEngine:
         with self._cursor(request) as cursor:
             self._translated(cursor, request, query)
         column = [ResultColumn("Query Plan", "VARCHAR")]
-        return Outcome("explain", "UTILITY", "EXPLAIN", column, [["Fragment 0"]])
+        return Outcome("explain", "UTILITY", "EXPLAIN", column, [["Query Plan"], ["Fragment 0"]])
 
     # --- writing ---
 
@@ -322,7 +345,8 @@ class DuckDBEngine:
                 {"format-version": "2", "write.parquet.compression-codec": "zstd"},
             )
         else:
-            self._create_hive(database, name, rows, columns, properties)
+            results = f"{request.output}/tables/{request.query_id}"
+            create_hive(self.catalog, database, name, rows, columns, properties, results)
         return Outcome(
             "ctas",
             "DDL",
@@ -332,64 +356,6 @@ class DuckDBEngine:
             len(rows),
             scanned,
         )
-
-    def _create_hive(
-        self,
-        database: str,
-        name: str,
-        rows: pa.Table,
-        columns: list[ResultColumn],
-        properties: dict[str, Any],
-    ) -> None:
-        if self.catalog.describe(database, name) is not None:
-            raise AthenaFailure(
-                "TABLE_ALREADY_EXISTS",
-                f"line 1:1: Table 'awsdatacatalog.{database}.{name}' already exists",
-            )
-        if properties.get("partitioned_by") or properties.get("bucketed_by"):
-            raise not_here("partitioned or bucketed Hive CTAS")
-        if str(properties.get("format", "parquet")).lower() != "parquet":
-            raise not_here(f"CTAS as {properties['format']}")
-        location = str(properties.get("external_location", "")).rstrip("/")
-        if not location:
-            raise not_here("Hive CTAS without external_location")
-        self.write_hive_files(location, rows, columns)
-        self.catalog.glue.create_table(
-            DatabaseName=database,
-            TableInput=parquet_table(name, location, columns),
-        )
-
-    def write_hive_files(
-        self, location: str, rows: pa.Table, columns: Sequence[ResultColumn]
-    ) -> list[str]:
-        """Parquet objects of a Hive table or an UNLOAD; gives their addresses.
-
-        Raises:
-            AthenaFailure: there is something already, or a type cannot be written.
-        """
-        for column in columns:
-            if column.duck == "TIMESTAMP":
-                raise AthenaFailure(
-                    "NOT_SUPPORTED",
-                    "Incorrect timestamp precision for timestamp(6); the configured precision is "
-                    f"MILLISECONDS; column name: {column.name}",
-                )
-            hive_type(column.duck)
-        if next(self.catalog.objects.list(location), None):
-            raise AthenaFailure(
-                "HIVE_PATH_ALREADY_EXISTS", f"Target directory already exists: {location}"
-            )
-        if not len(rows):
-            return []
-        return [self.put_parquet(location, rows)]
-
-    def put_parquet(self, location: str, rows: pa.Table) -> str:
-        """One more Parquet object below a folder; gives its address."""
-        sink = pa.BufferOutputStream()
-        pq.write_table(rows, sink, compression="zstd")
-        url = f"{location.rstrip('/')}/{uuid.uuid4().hex}"
-        self.catalog.objects.put(url, sink.getvalue().to_pybytes())
-        return url
 
     def _insert(self, request: Request, sql: str) -> Outcome:
         target, names, query = split_insert(sql)
@@ -403,10 +369,8 @@ class DuckDBEngine:
         if is_iceberg(described):
             if len(rows):
                 self.catalog.append(described, rows)
-        elif described.get("PartitionKeys"):
-            raise not_here("INSERT into a partitioned Hive table")
-        elif len(rows):
-            self.put_parquet(described["StorageDescriptor"]["Location"], rows)
+        else:
+            insert_hive(self.catalog, described, rows, target_columns)
         return Outcome(
             "insert",
             "DML",
@@ -451,12 +415,17 @@ class DuckDBEngine:
                 return one if one is copy else outer(one)
 
             statement = translate.to_duckdb(tree, resolve)
+            request.may_scan(scan.size)
             if isinstance(tree, exp.Merge):
                 _refuse_several_matches(cursor, tree, copy)
             count = cursor.execute(statement).fetchall()[0][0]
-            rows = _arrow(cursor.execute("select * from changed")) if count else None
-        if rows is not None:
-            self.catalog.overwrite(described, rows)
+            if count:
+                before = f"select * from {source.sql('duckdb')}"
+                self.catalog.overwrite(
+                    described,
+                    _arrow(cursor.execute("select * from changed")),
+                    lambda: _arrow(cursor.execute(f"select * from changed except all {before}")),
+                )
         kind = type(tree).__name__.lower()
         return Outcome(
             kind,
@@ -475,7 +444,10 @@ class DuckDBEngine:
         if properties.get("partitioned_by"):
             raise not_here("partitioned UNLOAD")
         columns, rows, scanned = self._read(request, query)
-        objects = self.write_hive_files(location, rows, columns)
+        refuse_microseconds(columns)
+        refuse_occupied(self.catalog, location)
+        storage = parquet_table("", location, columns)["StorageDescriptor"]
+        objects = [put_rows(self.catalog, storage, location, rows, columns)] if len(rows) else []
         return Outcome(
             "unload",
             "DML",
@@ -631,30 +603,6 @@ def split_unload(sql: str) -> tuple[str, str, dict[str, Any]]:
     return query, match[1], properties
 
 
-def parquet_table(name: str, location: str, columns: Sequence[ResultColumn]) -> dict[str, Any]:
-    """Glue's input for an external Parquet table."""
-    return {
-        "Name": name,
-        "TableType": "EXTERNAL_TABLE",
-        "Parameters": {"EXTERNAL": "TRUE", "has_encrypted_data": "false"},
-        "PartitionKeys": [],
-        "StorageDescriptor": {
-            "Columns": [
-                {"Name": column.name, "Type": hive_type(column.duck)} for column in columns
-            ],
-            "Location": location,
-            "InputFormat": "org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat",
-            "OutputFormat": "org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat",
-            "SerdeInfo": {
-                "SerializationLibrary": (
-                    "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe"
-                ),
-                "Parameters": {"serialization.format": "1"},
-            },
-        },
-    }
-
-
 def columns_of(described: Mapping[str, Any]) -> dict[str, str]:
     """Names and Hive types of the columns of a table or view."""
     storage = described["StorageDescriptor"]
@@ -720,34 +668,36 @@ def for_iceberg(rows: pa.Table, columns: Sequence[ResultColumn]) -> pa.Table:
     return rows.rename_columns([column.name for column in columns])
 
 
-_WIDER: Final = {
-    ("TINYINT", "SMALLINT"),
-    ("TINYINT", "INTEGER"),
-    ("TINYINT", "BIGINT"),
-    ("SMALLINT", "INTEGER"),
-    ("SMALLINT", "BIGINT"),
-    ("INTEGER", "BIGINT"),
-    ("HUGEINT", "BIGINT"),
-    ("FLOAT", "DOUBLE"),
-    ("INTEGER", "DOUBLE"),
-    ("BIGINT", "DOUBLE"),
-    ("TIMESTAMP_MS", "TIMESTAMP"),
-    ("TIMESTAMP_S", "TIMESTAMP"),
-    ("TIMESTAMP", "TIMESTAMP_MS"),
-    ("TIMESTAMP_S", "TIMESTAMP_MS"),
-    ("DATE", "TIMESTAMP"),
-}
+_FAMILIES: Final = (
+    ("number", r"(TINY|SMALL|BIG|HUGE)INT|INTEGER|DOUBLE|FLOAT|DECIMAL\(.*"),
+    ("moment", r"DATE|TIMESTAMP.*"),
+)
 
 
 def _fits(given: str, wanted: str) -> bool:
-    return (
-        given == wanted
-        or (given, wanted) in _WIDER
-        or given in ("NULL", '"NULL"')
-        or (wanted.startswith("DECIMAL") and (given.startswith("DECIMAL") or given.endswith("INT")))
-        or (given.startswith("DECIMAL") and wanted == "DOUBLE")
-        or (wanted.startswith("DECIMAL") and given == "INTEGER")
-    )
+    """INSERT casts between types that have a common one, also to the smaller."""
+    families = [
+        next((name for name, pattern in _FAMILIES if re.fullmatch(pattern, kind)), kind)
+        for kind in (given.removesuffix("[]"), wanted.removesuffix("[]"))
+    ]
+    is_same = families[0] == families[1] and given.endswith("[]") == wanted.endswith("[]")
+    return is_same or given in ("NULL", '"NULL"')
+
+
+def _converted(values: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    """Rounded as a cast does, and refused where it does not fit."""
+    number = pa.types.is_floating(values.type) or pa.types.is_decimal(values.type)
+    if number and pa.types.is_integer(kind):
+        values = pc.round(values, round_mode="half_towards_infinity")
+    elif pa.types.is_decimal(values.type) and pa.types.is_decimal(kind):
+        values = pc.round(values, min(kind.scale, values.type.scale), "half_towards_infinity")
+    try:
+        if pa.types.is_decimal(kind):
+            # Wide at first: Arrow wants room for every value that the type could have.
+            values = values.cast(pa.decimal128(38, kind.scale), safe=False)
+        return values.cast(kind, safe=pa.types.is_integer(kind))
+    except pa.ArrowInvalid as error:
+        raise AthenaFailure("INVALID_CAST_ARGUMENT", f"Out of range for {kind}") from error
 
 
 def fit(
@@ -785,7 +735,7 @@ def fit(
     for column in target:
         kind = arrow_type(column.duck)
         if column.name in places:
-            made.append(rows.column(places[column.name]).cast(kind, safe=False))
+            made.append(_converted(rows.column(places[column.name]), kind))
         else:
             made.append(pa.nulls(len(rows), kind))
     return pa.table(made, names=[column.name for column in target])

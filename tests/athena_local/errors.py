@@ -36,6 +36,13 @@ class AthenaFailure(Exception):  # noqa: N818 (a state of a query, not a fault o
         return ICEBERG_TYPE if self.kind.startswith("ICEBERG") else _GENERIC_USER_TYPE
 
 
+class ScanLimitError(Exception):
+    """A statement would scan more bytes than its workgroup allows: it ends as CANCELLED."""
+
+    def __init__(self) -> None:
+        super().__init__("Query cancelled! : Bytes scanned limit was exceeded")
+
+
 def not_here(what: str) -> AthenaFailure:
     """Something Athena may do and this server does not: never to be mistaken for an answer."""
     return AthenaFailure("LOCAL_SERVER_CANNOT", what, SYSTEM)

@@ -29,7 +29,7 @@ PARSED: Final = frozenset(
 
 # The same name and the same meaning.
 SAME: Final = frozenset(
-    """abs array_agg avg bool_and bool_or cbrt ceil ceiling chr concat_ws corr cos covar_pop
+    """abs array_agg avg bool_and bool_or cbrt ceil ceiling concat_ws corr cos covar_pop
     covar_samp count count_if cosh acos asin atan atan2 degrees exp floor
     hour is_nan is_finite is_infinite kurtosis length ln log log10 log2 lower lpad ltrim max min
     minute mod month pi pow power quarter radians replace reverse round rpad rtrim second sign sin
@@ -81,12 +81,13 @@ RENAMED: Final = {
 # Another meaning: macro trino_<name>, defined in MACROS.
 REPAIRED: Final = frozenset(
     """all_match any_match array_distinct array_join array_max array_min array_position
-    array_remove array_sort array_union at_timezone codepoint concat crc32 current_timezone date
+    array_remove array_sort array_union at_timezone chr codepoint concat crc32 current_timezone date
     date_add date_diff date_format date_parse date_trunc element_at from_big_endian_64
     from_iso8601_date from_iso8601_timestamp from_unixtime greatest hmac_sha256 json_array_length
     json_extract json_extract_scalar json_format json_parse least md5 millisecond none_match now
     rand random reduce regexp_count regexp_extract regexp_extract_all regexp_replace sequence
-    sha1 sha256 sha512 slice split_part substr to_iso8601 to_unixtime uuid xxhash64""".split()
+    sha1 sha256 sha512 slice split_part substr to_iso8601
+    to_milliseconds to_unixtime uuid xxhash64""".split()
 )
 
 # Athena has them; nothing here needed them yet. Refused in other words than an unknown name.
@@ -105,7 +106,7 @@ ONLY_ON_ATHENA: Final = frozenset(
     regexp_position regr_intercept regr_slope render repeat rgb shuffle sinh soundex spatial_partitions
     spooky_hash_v2_32 spooky_hash_v2_64 split_to_map split_to_multimap spooky_hash strrpos
     tdigest_agg timezone_hour timezone_minute to_base to_base32 to_base64url to_big_endian_32
-    to_big_endian_64 to_char to_date to_ieee754_32 to_ieee754_64 to_milliseconds to_timestamp
+    to_big_endian_64 to_char to_date to_ieee754_32 to_ieee754_64 to_timestamp
     transform_keys transform_values trim_array truncate url_decode url_encode url_extract_fragment
     url_extract_host url_extract_parameter url_extract_path url_extract_port url_extract_protocol
     url_extract_query value_at_quantile values_at_quantiles wilson_interval_lower
@@ -220,7 +221,8 @@ MACROS: Final = (
     f"""create macro trino_divide(a, b) as case
         when {_IS_DECIMAL} and not {_IS_DOUBLE} then cast_to_type('LOCAL_SERVER_CANNOT: decimal division', a / nullif(b, 0))
         when b = 0 and {_IS_DOUBLE} then cast_to_type(
-            case when a > 0 then 'inf' when a < 0 then '-inf' else 'nan' end, a / nullif(b, 0))
+            case when a = 0 or isnan(a) then 'nan'
+            when (a < 0) = (cast(b as varchar) like '-%') then 'inf' else '-inf' end, a / nullif(b, 0))
         when b = 0 then cast_to_type('Division by zero', a / nullif(b, 0))
         else a / b end""",
     f"""create macro trino_modulo(a, b) as case
@@ -234,6 +236,11 @@ MACROS: Final = (
         when i < 1 then error('INVALID_FUNCTION_ARGUMENT: Index must be greater than zero')
         when i > len(string_split(s, d)) then null else split_part(s, d, i) end""",
     "create macro trino_codepoint(s) as unicode(s)",
+    "create macro trino_chr(n) as chr(cast(n as integer))",
+    # The days between two dates are a number on DuckDB, and an interval on Trino.
+    """create macro trino_to_milliseconds(x) as case typeof(x)
+        when 'INTERVAL' then cast(round(epoch(try_cast(cast(x as varchar) as interval)) * 1000) as bigint)
+        else try_cast(cast(x as varchar) as bigint) * 86400000 end""",
     "create macro trino_date(x) as trino_to_date(x)",
     "create macro trino_to_unixtime(x) as epoch(cast(x as timestamp))",
     "create macro trino_from_unixtime(x) as to_timestamp(x)",

@@ -1,11 +1,11 @@
-"""Text files as Hive's SerDes read them, with their quirks.
+"""Text files as Hive's SerDes read and write them, with their quirks.
 
 Here: OpenCSVSerde and LazySimpleSerDe. Not here: which table has which.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 _NULL = "\\N"
 
@@ -63,9 +63,22 @@ def read_delimited(
     text: str, width: int, skip: int, options: Mapping[str, str]
 ) -> list[list[str | None]]:
     r"""Rows of LazySimpleSerDe: no quotes; `\N` is NULL."""
-    separator = options.get("field.delim", options.get("serialization.format", "\x01"))
+    separator = _separator(options)
     rows = []
     for line in text.splitlines()[skip:]:
         values = [None if value == _NULL else value for value in line.split(separator)]
         rows.append([*values, *[None] * (width - len(values))][:width])
     return rows
+
+
+def write_delimited(rows: Sequence[Sequence[str | None]], options: Mapping[str, str]) -> bytes:
+    r"""Rows as LazySimpleSerDe reads them."""
+    separator = _separator(options)
+    lines = (separator.join(_NULL if one is None else one for one in row) for row in rows)
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _separator(options: Mapping[str, str]) -> str:
+    """`serialization.format` is the sign itself, or its number."""
+    given = options.get("field.delim", options.get("serialization.format", "1"))
+    return chr(int(given)) if given.isdigit() else given

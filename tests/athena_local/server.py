@@ -27,7 +27,7 @@ from typing import Any, Final
 
 from tests.athena_local.catalog import Catalog
 from tests.athena_local.engine import DuckDBEngine, Engine, Outcome, Request
-from tests.athena_local.errors import SYSTEM, AthenaFailure
+from tests.athena_local.errors import SYSTEM, AthenaFailure, ScanLimitError
 from tests.athena_local.translate import QUERY_BYTES
 from tests.moto_server import moto_server
 
@@ -201,7 +201,9 @@ class AthenaService:
                 return {"QueryExecutionId": known}
             if token:
                 self._tokens[token] = (query_id, sql)
-            request = Request(sql, (context.get("Database") or "default").lower(), query_id)
+            database = (context.get("Database") or "default").lower()
+            cutoff = self._workgroups[workgroup]["Configuration"].get("BytesScannedCutoffPerQuery")
+            request = Request(sql, database, query_id, output, cutoff)
             execution = Execution(
                 request,
                 workgroup,
@@ -242,6 +244,8 @@ class AthenaService:
             outcome = replace(outcome, infos=[column.info for column in outcome.columns])
             execution.outcome = outcome
             self._write_result(execution, outcome)
+        except ScanLimitError as limit:
+            execution.move("CANCELLED", str(limit))
         except AthenaFailure as failure:
             self._fail(execution, str(failure), failure.category, failure.error_type)
         except Exception as error:  # noqa: BLE001 (a fault of this server must not hang its client)
@@ -358,12 +362,15 @@ class AthenaService:
     def _statistics(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
         execution = self._execution(body["QueryExecutionId"])
         outcome = execution.outcome
+        described = _described(execution)["Statistics"]
+        timeline = ("EngineExecutionTimeInMillis", "TotalExecutionTimeInMillis")
         return {
             "QueryRuntimeStatistics": {
+                "Timeline": {name: described[name] for name in timeline},
                 "Rows": {
                     "OutputRows": len(outcome.rows) if outcome else 0,
-                    "InputBytes": outcome.scanned if outcome else 0,
-                }
+                    "InputBytes": described["DataScannedInBytes"],
+                },
             }
         }
 

@@ -9,6 +9,7 @@ import uuid
 from typing import Any
 
 import boto3
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -49,7 +50,7 @@ def test_columns_have_athenas_types(ask: Asker) -> None:
         "bigint": "bigint '1'",
         "integer": "1",
         "double": "1e0",
-        "decimal": "1.50",
+        "decimal": "decimal '1.50'",
         "boolean": "true",
         "date": "date '2020-01-01'",
         "timestamp": "timestamp '2020-01-01 00:00:00.000'",
@@ -145,6 +146,57 @@ def test_an_enforced_workgroup_says_where_results_go(ask: Asker, place: str) -> 
     assert {"primary", name} <= {group["Name"] for group in listed}
     with pytest.raises(ClientError, match="WorkGroup nope is not found"):
         ask.start("select 1", WorkGroup="nope")
+
+
+def test_a_statement_that_would_scan_more_than_its_workgroup_allows_is_cancelled(
+    ask: Asker, athena: LocalAthena, place: str
+) -> None:
+    name = f"group-{uuid.uuid4().hex[:8]}"
+    # The least that may be set.
+    ask.client.create_work_group(
+        Name=name, Configuration={"BytesScannedCutoffPerQuery": 10_000_000}
+    )
+    numbers = np.random.default_rng(1).integers(0, 2**62, 1_400_000)
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({"x": numbers}), sink, use_dictionary=False)
+    athena.catalog.objects.put(f"{place}/numbers", sink.getvalue().to_pybytes())
+    ask.run(f"create external table db.numbers (x bigint) stored as parquet location '{place}'")
+    status = ask.end(ask.start("select max(x) from db.numbers", WorkGroup=name))["Status"]
+    assert status["State"] == "CANCELLED"
+    assert "Bytes scanned limit was exceeded" in status["StateChangeReason"]
+    execution = ask.run("select max(x) from db.numbers")
+    assert execution["Statistics"]["DataScannedInBytes"] > 10_000_000
+
+
+def test_runtime_statistics_count_rows_and_bytes(
+    ask: Asker, athena: LocalAthena, place: str
+) -> None:
+    ask.run(
+        f"create table db.counted_rows with (external_location = '{place}') as"
+        " select x from unnest(sequence(1, 10)) as t (x)"
+    )
+    execution = ask.run("select x from db.counted_rows where x > 3")
+    query_id = execution["QueryExecutionId"]
+    told = ask.client.get_query_runtime_statistics(QueryExecutionId=query_id)
+    statistics = told["QueryRuntimeStatistics"]
+    assert statistics["Rows"]["OutputRows"] == 7
+    assert (
+        statistics["Rows"]["InputBytes"]
+        == execution["Statistics"]["DataScannedInBytes"]
+        == sum(size for _, _, size in athena.catalog.objects.list(place))
+    )
+    assert statistics["Timeline"]["TotalExecutionTimeInMillis"] >= 0
+
+
+def test_plain_text_results_have_no_header_of_their_own(ask: Asker) -> None:
+    execution = ask.run("explain select 1")
+    answer = ask.client.get_query_results(QueryExecutionId=execution["QueryExecutionId"])
+    assert answer["ResultSet"]["Rows"][0]["Data"] == [{"VarCharValue": "Query Plan"}]
+    execution = ask.run("show databases")
+    answer = ask.client.get_query_results(QueryExecutionId=execution["QueryExecutionId"])
+    listed = [row["Data"][0]["VarCharValue"] for row in answer["ResultSet"]["Rows"]]
+    assert "db" in listed
+    assert "database_name" not in listed
 
 
 def test_executions_are_listed_newest_first_and_described_in_batches(ask: Asker) -> None:

@@ -51,7 +51,7 @@ VALUES: dict[str, list[tuple[str, str | None]]] = {
         ("cast(1e0 as varchar)", "1.0E0"),
         ("cast(0.1e0 as varchar)", "1.0E-1"),
         ("cast(123456.789e0 as varchar)", "1.23456789E5"),
-        ("cast(1.50 as varchar)", "1.50"),
+        ("cast(decimal '1.50' as varchar)", "1.50"),
         ("1e0", "1.0"),
         ("1e10", "1.0E10"),
     ],
@@ -101,6 +101,21 @@ VALUES: dict[str, list[tuple[str, str | None]]] = {
         ("date_format(timestamp '2022-10-20 05:10:00', '%m-%d-%Y %H')", "10-20-2022 05"),
         ("date_format(timestamp '2022-10-20 05:10:07', '%i:%s')", "10:07"),
     ],
+    "what lies between two moments, in milliseconds": [
+        ("to_milliseconds(date '2020-03-01' - date '2020-02-01')", "2505600000"),
+        (
+            "to_milliseconds(timestamp '2020-01-01 00:00:01.5' - timestamp '2020-01-01 00:00:00')",
+            "1500",
+        ),
+    ],
+    "a moment may name its zone": [
+        ("timestamp '2020-01-04 00:00:00 UTC'", "2020-01-04 00:00:00.000 UTC"),
+        ("cast(timestamp '2020-01-04 00:00:00-0' as timestamp)", "2020-01-04 00:00:00.000"),
+    ],
+    "bytes may have blanks between them": [
+        ("to_hex(X'68 65 6c')", "68656C"),
+        ("from_utf8(x'6869')", "hi"),
+    ],
     "hashes": [
         ("lower(to_hex(md5(to_utf8('a'))))", "0cc175b9c0f1b6a831c399e269772661"),
         (
@@ -142,6 +157,7 @@ VALUES: dict[str, list[tuple[str, str | None]]] = {
         ("translate('abcd', 'acd', 'zx')", "zbx"),
         ("replace('abcabc', 'b')", "acac"),
         ("split('a,b,c', ',')", "[a, b, c]"),
+        ("chr(bigint '65')", "A"),
     ],
     "arrays": [
         ("element_at(array[1, 2], 3)", None),
@@ -159,6 +175,9 @@ VALUES: dict[str, list[tuple[str, str | None]]] = {
         ("cardinality(array[1, null])", "2"),
         ("contains(array[1, 2], 2)", "true"),
         ("sequence(1, 3)", "[1, 2, 3]"),
+        ("array[1] || array[2]", "[1, 2]"),
+        ("array[1] || 2", "[1, 2]"),
+        ("1 || array[2]", "[1, 2]"),
     ],
     "casts take what Trino takes": [
         ("try_cast('1.5' as bigint)", None),
@@ -177,11 +196,22 @@ VALUES: dict[str, list[tuple[str, str | None]]] = {
         ("try(cast('x' as bigint))", None),
     ],
     "decimals": [
-        ("1.5 + 1.25", "2.75"),
-        ("1.50 * 2.0", "3.000"),
-        ("cast(1.005 as decimal(10, 2))", "1.01"),
+        ("decimal '1.5' + decimal '1.25'", "2.75"),
+        ("decimal '1.50' * decimal '2.0'", "3.000"),
+        ("cast('1.5' as decimal)", "2"),
+        ("cast(decimal '1.005' as decimal(10, 2))", "1.01"),
         ("round(2.5e0)", "3.0"),
         ("round(-2.5e0)", "-3.0"),
+    ],
+    # https://docs.aws.amazon.com/athena/latest/ug/data-types-examples.html
+    "a number with a point is a double, unlike Trino's own decimal": [
+        ("1.50", "1.5"),
+        ("0.1 + 0.2", "0.30000000000000004"),
+        ("1.5 / 2", "0.75"),
+        ("1 / 0.0", "Infinity"),
+        ("1 / -0.0", "-Infinity"),
+        ("0 / 0.0", "NaN"),
+        ("cast(3.1415927 as real)", "3.1415927"),
     ],
     "numbers": [
         ("log2(8e0)", "3.0"),
@@ -241,6 +271,12 @@ def test_unnest_numbers_from_one(ask: Asker) -> None:
     assert sorted(ask.rows(sql)) == [("a", "1"), ("b", "2")]
 
 
+def test_a_table_function_is_read_like_a_table(ask: Asker) -> None:
+    sql = "select sequential_number as n from table(sequence(start => {}, stop => 7, step => 3)) t"
+    assert ask.rows(f"{sql.format(1)} order by n desc") == [("7",), ("4",), ("1",)]
+    assert ask.failure("select n from table(sequence(stop => 7))").startswith("COLUMN_NOT_FOUND")
+
+
 def test_a_cte_hides_a_table_of_its_name_only_where_it_is_seen(ask: Asker) -> None:
     sql = "with a as (select 1 as x), b as (select x + 1 as x from a) select b.x from b"
     assert ask.rows(sql) == [("2",)]
@@ -269,7 +305,7 @@ FAILURES = [
     ("select x from (values 1) as t (x) qualify x = 1", "SYNTAX_ERROR"),
     ("select x, count(*) from (values 1) as t (x) group by all", "SYNTAX_ERROR"),
     ("select * exclude (x) from (values (1, 2)) as t (x, y)", "SYNTAX_ERROR"),
-    ("from (values 1) as t (x)", "FAILED: ParseException"),
+    ("from (values 1) as t (x)", "SYNTAX_ERROR: line 1:1: mismatched input 'from'"),
     ("with a as materialized (select 1 as x) select x from a", "SYNTAX_ERROR"),
     ("select 'a' ilike 'A'", "SYNTAX_ERROR"),
     ("select interval 1 day", "SYNTAX_ERROR"),
@@ -298,7 +334,9 @@ FAILURES = [
     ("select coalesce('a', 1)", "TYPE_MISMATCH"),
     ("select case when true then 'a' else 1 end", "TYPE_MISMATCH"),
     ("select 'a' as x union all select 1 as x", "TYPE_MISMATCH"),
-    ("select 1.5 / 2", "LOCAL_SERVER_CANNOT"),
+    ("select decimal '1.5' / 2", "LOCAL_SERVER_CANNOT"),
+    ("this is not sql", "SYNTAX_ERROR: line 1:1: mismatched input 'this'"),
+    ("show nothing", "FAILED: ParseException"),
 ]
 
 

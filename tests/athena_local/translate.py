@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Final
 
 import sqlglot
@@ -43,6 +44,7 @@ def parse(sql: str) -> exp.Expression:
     Raises:
         AthenaFailure: Athena would not read it, or knows no such function.
     """
+    sql = _close_up_bytes(sql)
     tokens = _tokens(sql)
     _refuse_words(sql, tokens)
     try:
@@ -84,6 +86,15 @@ def name_columns(tree: exp.Expression) -> None:
     for place, column in enumerate(query.expressions):
         if not isinstance(column, (exp.Alias, exp.Aliases, exp.Column, exp.Star)):
             column.replace(exp.alias_(column.copy(), f"_col{place}", quoted=True))
+
+
+def _close_up_bytes(sql: str) -> str:
+    """`X'00 01'` without its blanks, which sqlglot does not read; all else keeps its place."""
+
+    def close_up(match: re.Match[str]) -> str:
+        return f"X'{match[1].replace(' ', '')}'".ljust(len(match[0]))
+
+    return re.sub(r"\b[xX]'([0-9a-fA-F ]+)'", close_up, sql)
 
 
 def _parse_message(sql: str, error: SqlglotError) -> str:
@@ -218,6 +229,13 @@ def _names_a_relation(before: Token, tokens: list[Token], place: int) -> bool:
 def _mark_functions(sql: str, tokens: list[Token]) -> str:
     """The text with `trino_` before each function that is not read by its own grammar."""
     parts, last = [], 0
+    for start, end, text in sorted([*_marks(sql, tokens), *_literals(tokens)]):
+        parts += [sql[last:start], text]
+        last = end
+    return "".join([*parts, sql[last:]])
+
+
+def _marks(sql: str, tokens: list[Token]) -> Iterator[tuple[int, int, str]]:
     for token in _calls(tokens):
         name = token.text.lower()
         if name not in KNOWN:
@@ -229,9 +247,26 @@ def _mark_functions(sql: str, tokens: list[Token]) -> str:
             continue
         if name in ONLY_ON_ATHENA and name not in SAME | RENAMED.keys() | REPAIRED:
             raise not_here(f"function {name}")
-        parts += [sql[last : token.start], _PREFIX, name]
-        last = token.end + 1
-    return "".join([*parts, sql[last:]])
+        yield token.start, token.end + 1, f"{_PREFIX}{name}"
+
+
+def _literals(tokens: list[Token]) -> Iterator[tuple[int, int, str]]:
+    """Literals whose text says more than their type, which a cast would forget."""
+    for kind, value in pairwise(tokens):
+        if value.token_type is not TokenType.STRING:
+            continue
+        if kind.token_type is TokenType.DECIMAL:
+            whole, _, fraction = value.text.lstrip("+-").partition(".")
+            digits = max(1, len(whole.lstrip("0")) + len(fraction))
+            text = f"cast('{value.text}' as decimal({digits}, {len(fraction)}))"
+            yield kind.start, value.end + 1, text
+        elif kind.token_type is TokenType.TIMESTAMP:
+            moment = re.fullmatch(r"(\S+ [\d:.]+) ?([A-Za-z+-].*)", value.text)
+            if moment and not re.fullmatch(r"(?i)utc|gmt|z|[+-]0{1,2}(:?00)?", moment[2]):
+                raise not_here("a time zone other than UTC")
+            if moment:
+                text = f"cast('{moment[1]} UTC' as timestamp with time zone)"
+                yield kind.start, value.end + 1, text
 
 
 # https://trino.io/docs/current/language/reserved.html
@@ -623,8 +658,52 @@ def keep_zone(node: exp.Expression) -> exp.Expression:
     return node
 
 
+def _is_array(node: exp.Expression) -> bool:
+    is_cast = isinstance(node, exp.Cast) and node.to.this is exp.DType.ARRAY
+    return is_cast or isinstance(node, exp.Array)
+
+
+def append_to_array(node: exp.Expression) -> exp.Expression:
+    """`array[1] || 2`; DuckDB joins arrays alone."""
+    if isinstance(node, exp.DPipe):
+        left, right = node.this, node.expression
+        if _is_array(left) and isinstance(right, exp.Literal):
+            return _call("list_append", left, right)
+        if _is_array(right) and isinstance(left, exp.Literal):
+            return _call("list_prepend", left, right)
+    return node
+
+
+def read_table_function(node: exp.Expression) -> exp.Expression:
+    """`table(sequence(start => 1, stop => 3))` has one column, `sequential_number`."""
+    if not isinstance(node, exp.Table) or node.this.name.upper() != "TABLE":
+        return node
+    call = node.this.expressions[0]
+    if call.name != f"{_PREFIX}sequence":
+        raise not_here("a table function other than sequence")
+    given = {one.this.name.lower(): one.expression for one in call.expressions}
+    ends = [given.get("start", exp.Literal.number(0)), given["stop"]]
+    rows = _call("unnest", _call("generate_series", *ends, given.get("step")))
+    query = exp.select(exp.alias_(rows, "sequential_number"))
+    return query.subquery(node.alias or "sequence")
+
+
+def read_as_double(node: exp.Expression) -> exp.Expression:
+    """`1.5` is a double; a decimal is written `decimal '1.5'`.
+
+    https://docs.aws.amazon.com/athena/latest/ug/data-types-examples.html
+    """
+    is_number = isinstance(node, exp.Literal) and not node.is_string
+    if is_number and re.fullmatch(r"\d*\.\d*", node.name):
+        return exp.Literal.number(f"{node.name}e0")
+    return node
+
+
 # The first that changes a node is the last that sees it.
 REPAIRS: Final = (
+    read_as_double,
+    read_table_function,
+    append_to_array,
     name_functions,
     call_substring,
     call_normalize,

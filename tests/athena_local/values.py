@@ -9,6 +9,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 
 from tests.athena_local.errors import AthenaFailure, not_here
@@ -158,7 +159,7 @@ def writer(duck: str) -> Callable[[Any], str]:
     plain: dict[str, Callable[[Any], str]] = {
         "BOOLEAN": lambda value: "true" if value else "false",
         "DOUBLE": java_double,
-        "FLOAT": java_double,
+        "FLOAT": lambda value: java_double(float(str(np.float32(value)))),
         "TIMESTAMP": lambda value: f"{value:%Y-%m-%d %H:%M:%S.%f}",
         "TIMESTAMP_MS": lambda value: f"{value:%Y-%m-%d %H:%M:%S.%f}"[:-3],
         "TIMESTAMP_S": lambda value: f"{value:%Y-%m-%d %H:%M:%S}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -77,11 +78,20 @@ def test_seeds_are_uploaded_with_the_key_that_is_set(
     key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CDP_KMS_KEY", key)
+    wanted = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key} if key else {}
+    assert athena_profile()["seed_s3_upload_args"] == wanted
+
+
+def athena_profile() -> dict[str, Any]:
+    """The target `aws` with the environment as it is."""
     set_invocation_context(dict(os.environ))
     profile = yaml.safe_load((DBT_PROJECT_DIR / "profiles.yml").read_text())["cdp"]
-    target = ProfileRenderer({}).render_data(profile["outputs"]["aws"])
-    wanted = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key} if key else {}
-    assert target["seed_s3_upload_args"] == wanted
+    return ProfileRenderer({}).render_data(profile["outputs"]["aws"])
+
+
+def test_the_address_of_a_server_is_not_set_in_the_profile() -> None:
+    # It would reach the queries alone, and Glue and S3 would be those of an account.
+    assert "endpoint_url" not in athena_profile()
 
 
 def test_sources_are_read_in_cleansed_and_else_only_what_python_hands_over(
@@ -133,16 +143,40 @@ def test_a_cleansed_table_keeps_every_contract_column_with_its_class_of_personal
 
 
 @pytest.fixture(scope="module")
-def athena_sql(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Compiled SQL of every model for Athena, made without network, credentials or cache."""
+def athena_target(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What dbt compiles for Athena without network, credentials or cache."""
     target = tmp_path_factory.mktemp("aws")
     done = dbt_compile("aws", target, CDP_MATCH_MODEL=load_default().compact_json())
     assert done.returncode == 0, done.stdout
+    return target
+
+
+@pytest.fixture(scope="module")
+def athena_sql(athena_target: Path) -> dict[str, str]:
+    """Compiled SQL of every model for Athena."""
     return {
         path.stem: path.read_text()
-        for path in target.glob("compiled/cdp/models/**/*.sql")
+        for path in athena_target.glob("compiled/cdp/models/**/*.sql")
         if path.parent.suffix != ".yml"
     }
+
+
+def test_athena_loses_and_doubles_no_rows_by_the_ways_that_are_known(athena_target: Path) -> None:
+    # insert_overwrite deletes before it inserts, and without partitions it appends; runs that meet
+    # share `__dbt_tmp`; values of partitions go into SQL as they are, and a build by batches of
+    # partitions makes no table of no rows, after which the old one is gone.
+    manifest = json.loads((athena_target / "manifest.json").read_text())
+    for node in manifest["nodes"].values():
+        if node["resource_type"] != "model":
+            continue
+        name, config = node["name"], node["config"]
+        assert config["table_type"] == "iceberg", name
+        assert config["unique_tmp_table_suffix"] is True, name
+        assert not config.get("partitioned_by"), name
+        assert not config.get("force_batch"), name
+        if config["materialized"] == "incremental":
+            assert config["incremental_strategy"] in ("merge", "append"), name
+    assert athena_profile()["s3_data_naming"] == "schema_table_unique"
 
 
 def dbt_compile(

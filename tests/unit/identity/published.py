@@ -31,7 +31,7 @@ from cdp_assets.identity.tables import (
 from cdp_assets.resources.build import build_warehouse
 from cdp_assets.resources.warehouse import Reader
 from cdp_assets.settings import Settings, load_settings
-from tests.athena_local.engine import parquet_table
+from tests.athena_local.hive import parquet_table
 from tests.athena_local.server import REGION, LocalAthena
 from tests.athena_local.values import ResultColumn
 
