@@ -30,8 +30,8 @@ dev: $(READY) ## open the Dagster UI on http://127.0.0.1:3000, with sensors and 
 test: $(READY) ## run the tests that need no browser (under 10 minutes on 2 cores)
 	$(BIN)/python -m pytest -q -m "not browser and not faults" --numprocesses 2 --dist loadgroup --durations=15
 
-test-faults: $(READY) ## the heavy part of the fault matrix: kill, stop and damage real platforms
-	$(BIN)/python -m pytest -q -m faults --durations=15 tests/faults
+test-faults: $(READY) ## the fault matrix: kill, break and shuffle, and count what it came to (under 20 minutes)
+	$(BIN)/python -m tests.faults
 
 test-athena: $(READY) ## run the sample company on both engines, Athena on a local server, and compare every table
 	$(BIN)/python -m tests.athena_local.parity

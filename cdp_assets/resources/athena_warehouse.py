@@ -33,6 +33,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from cdp_assets.errors import PlatformError
+from cdp_assets.failpoints import reach
 from cdp_assets.naming import CLEANSED, IDENTITY, LAYERS, PROFILE, SOURCES
 from cdp_assets.resources import athena_sql as spelling
 from cdp_assets.resources.aws import aws_fault, may_be_done
@@ -486,13 +487,22 @@ class _Session:
         except BaseException:
             self._warehouse.undo()
             raise
+        reach("warehouse.before_commit")
         self._warehouse.commit()
+        reach("warehouse.after_commit")
 
     def close(self) -> None:
         if self._database is not None:
             self._warehouse.close_session(self._database)
 
     def _run(self, statement: str) -> None:
+        target = spelling.target_of(statement)
+        table = target[1] if target else "table"
+        reach(f"warehouse.{table}.before_statement")
+        self._send(statement)
+        reach(f"warehouse.{table}.after_statement")
+
+    def _send(self, statement: str) -> None:
         kept, columns = spelling.kept_table(statement), spelling.created_columns(statement)
         target, select = spelling.target_of(statement), spelling.replacing_select(statement)
         if target is not None and select is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -59,19 +59,22 @@ def _row(fault: Fault, files: Counter[str]) -> str:
     return f"| {fault.number} | {fault.what} | {fault.answer} | {shown} |"
 
 
-def _numbers(module: ast.Module) -> Iterator[str]:
-    """The faults that each test of a module names, once per test."""
-    for node in ast.walk(module):
-        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-            for decorator in node.decorator_list:
-                yield from _named(decorator)
+def _numbers(module: ast.AST, inherited: Sequence[str] = ()) -> Iterator[str]:
+    """The faults that each test of a module or a class names, once per test."""
+    for node in ast.iter_child_nodes(module):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            named = [*inherited, *(each for mark in node.decorator_list for each in _named(mark))]
+            if isinstance(node, ast.ClassDef):
+                yield from _numbers(node, named)
+            elif node.name.startswith("test_"):
+                yield from named
 
 
 def _named(decorator: ast.expr) -> Iterator[str]:
-    if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "pytest.mark.fault":
-        for argument in decorator.args:
-            if isinstance(argument, ast.Constant):
-                yield str(argument.value)
+    """The faults of a mark, or of the marks of the cases of a parametrized test."""
+    for node in ast.walk(decorator):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.fault":
+            yield from (str(ast.literal_eval(argument)) for argument in node.args)
 
 
 def main() -> None:
