@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -52,6 +53,24 @@ _OF_THE_RUN: Final[Mapping[str, frozenset[str]]] = {
     "identity.touched_keys": frozenset({"block_number"}),
     "profile.profile_history": frozenset({"valid_from", "valid_to"}),
 }
+
+# Where runs of the late day are killed, in the order in which a run gets there.
+_KILLS: Final = (
+    "extract.before_read#1",
+    "s3.PutObject.after#2",
+    "extract.before_ledger#2",
+    "dynamodb.TransactWriteItems.after#4",
+    "warehouse.object_ledger.after_statement#2",
+    "dbt.clean_crm__contacts.statement#1",
+    "dbt.clean_web__events.finished#1",
+    "dbt.event#40",
+    "dbt.match_records.statement#2",
+    "warehouse.customer_map.after_statement#1",
+    "dbt.customer_profiles.statement#1",
+    "glue.UpdateTable.after#3",
+    "publish.before_ledger#1",
+    "dynamodb.BatchGetItem.after#1",
+)
 
 
 @dataclass(frozen=True)
@@ -102,6 +121,8 @@ class Platforms:
             **athena.of_tenant(TENANT),
             "CDP_HOME": str(folder / "aws"),
             "CDP_ALERTS_TOPIC_ARN": _deploy(athena),
+            # No statement here takes longer, so a killed run need not be waited for longer.
+            "CDP_LEASE_SECONDS": "5",
         }
         self._aws_environment = {**inherited, **of_aws}
         self.warehouse: AthenaWarehouse = build_athena(load_settings(of_aws))
@@ -115,7 +136,8 @@ class Platforms:
         self._land([day for day in self._days if day != late])
         yield self._step("all days but one")
         self._land([late])
-        yield self._step("the late day")
+        self._kill()
+        yield self._step(f"the late day, after {len(_KILLS)} kills on Athena")
         yield self._step("nothing new")
         self._replace_an_object()
         yield self._step("an object replaced: a full refresh")
@@ -133,6 +155,15 @@ class Platforms:
         target.write_bytes(content)
         bucket = self._athena.lake.removeprefix("s3://")
         self._objects.put_object(Bucket=bucket, Key=f"{TENANT}/{key}", Body=content)
+
+    def _kill(self) -> None:
+        """Kill runs on Athena, each a little further on; each goes on where the last one died."""
+        for point in _KILLS:
+            done = _cdp(self._aws_environment | {"CDP_FAILPOINT": point})
+            # The run itself is killed, or sees its dbt killed.
+            expected = 1 if point.startswith("dbt.") and "event" not in point else -signal.SIGKILL
+            if done.returncode != expected:
+                raise AssertionError(f"{point}: {done.returncode}\n{done.stdout}{done.stderr}")
 
     def _replace_an_object(self) -> None:
         """The last line of an object of contacts, of which there is no copy, is gone."""
@@ -273,12 +304,16 @@ def _deploy(athena: LocalAthena) -> str:
 def _cdp_run(environment: Mapping[str, str]) -> float:
     """`cdp run` in a home; gives the seconds."""
     started = time.perf_counter()
-    done = subprocess.run(
-        [_CDP, "run"], env=dict(environment), capture_output=True, text=True, check=False
-    )
+    done = _cdp(environment)
     if done.returncode != 0:
         raise AssertionError(f"cdp run ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     return time.perf_counter() - started
+
+
+def _cdp(environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [_CDP, "run"], env=dict(environment), capture_output=True, text=True, check=False
+    )
 
 
 def report(step: Step) -> str:
