@@ -95,6 +95,7 @@ def running(home: Home, *arguments: str) -> Iterator[Stack]:
     """`cdp dev` in a home until the block ends, and then no process of it."""
     port = _free_port()
     log = home.path / "dev.log"
+    is_restart = log.exists()
     command = ["env", f"CDP_HOME={home.path}", str(BIN / "cdp"), "dev", "--port", str(port)]
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -103,16 +104,19 @@ def running(home: Home, *arguments: str) -> Iterator[Stack]:
     try:
         stack = Stack(home, f"http://127.0.0.1:{port}", process)
         wait_until(
-            lambda: _is_up(stack, process, log), seconds=START_SECONDS, what="`cdp dev` is up"
+            lambda: _is_up(stack, log, is_restart), seconds=START_SECONDS, what="`cdp dev` is up"
         )
         yield stack
     finally:
         _end(process)
 
 
-def _is_up(stack: Stack, process: subprocess.Popen[bytes], log: Path) -> bool:
-    assert process.poll() is None, log.read_text()
+def _is_up(stack: Stack, log: Path, is_restart: bool) -> bool:
+    assert stack.process.poll() is None, log.read_text()
     try:
+        if is_restart:
+            # Dagster shows the ticks of a sensor's first code server alone.
+            return "landing_web" in stack.sensors() and bool(stack.members("dagster._daemon"))
         # The daemon is up as well once a sensor has ticked.
         return stack.last_tick("landing_web") > 0
     except OSError:

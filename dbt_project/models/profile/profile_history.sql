@@ -22,9 +22,7 @@ closed as (
     select
         open_versions.customer_id,
         open_versions.profile_hash,
-        {% for column in versioned_profile_columns() -%}
-        open_versions.{{ column }},
-        {% endfor -%}
+        {{ closed_profile_columns('open_versions') }},
         open_versions.valid_from,
         {{ run_moment() }} as valid_to
     from open_versions
