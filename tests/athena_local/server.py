@@ -234,9 +234,10 @@ class AthenaService:
         return output.rstrip("/")
 
     def _run(self, execution: Execution) -> None:
-        if execution.state != "QUEUED":
-            return
-        execution.move("RUNNING")
+        with execution.changed:
+            if execution.state != "QUEUED":
+                return
+            execution.move("RUNNING")
         started = time.perf_counter()
         try:
             outcome = self._engine.execute(execution.request)
@@ -318,7 +319,10 @@ class AthenaService:
         interrupt = execution.request.interrupt
         if interrupt is not None:
             interrupt()
-        execution.move("CANCELLED", "Query cancelled by user")
+        # One that runs ends when it has let go, and may have committed until then.
+        with execution.changed:
+            if execution.state == "QUEUED":
+                execution.move("CANCELLED", "Query cancelled by user")
         return {}
 
     def _list(self, body: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from itertools import count as numbers
@@ -200,6 +201,31 @@ def told(settings: Settings) -> list[str]:
     warehouse, line = warehouse_and_line(settings)
     write_map(warehouse, 9000)
     return list(line.calls)
+
+
+@pytest.mark.fault("F25", "F27")
+def test_what_a_stopped_statement_commits_before_it_ends_is_undone(
+    athena: LocalAthena, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = athena.service._engine
+    execute = engine.execute
+
+    def late(request: Request) -> Any:
+        if request.sql.startswith("delete from"):
+            time.sleep(0.5)
+        return execute(request)
+
+    asked = [place for place, name in enumerate(told(settings), 1) if name == "GetQueryExecution"]
+    settled = versions(build_athena(settings))
+    monkeypatch.setattr(engine, "execute", late)
+    warehouse, line = warehouse_and_line(settings)
+    # That of the deletion: nobody hears how it goes on.
+    line.fail_nth(asked[1], "500", for_good=True)
+    with pytest.raises(AthenaError, match="get_query_execution"):
+        write_map(warehouse, 6000)
+    # Whatever goes on by itself has ended by then.
+    time.sleep(1.5)
+    assert versions(build_athena(settings)) == settled
 
 
 @pytest.fixture
