@@ -246,7 +246,8 @@ def _state(settings: Settings) -> dict[str, str]:
     warehouse = build_duckdb(settings)
     if settings.warehouse_path.exists():
         with warehouse.connect() as connection:
-            found |= {f"warehouse {name}": text for name, text in _contents(connection)}
+            contents = _contents(connection, ("BASE TABLE", "VIEW"))
+            found |= {f"warehouse {name}": text for name, text in contents}
     if settings.published_path.exists():
         with warehouse.read_published() as connection:
             found |= {f"published {name}": text for name, text in _contents(connection)}
@@ -259,16 +260,21 @@ def _state(settings: Settings) -> dict[str, str]:
     return found
 
 
-def _contents(connection: duckdb.DuckDBPyConnection) -> Iterator[tuple[str, str]]:
-    """Each table and view with its number of rows and their hash."""
+def _contents(
+    connection: duckdb.DuckDBPyConnection, kinds: Sequence[str] = ("BASE TABLE",)
+) -> Iterator[tuple[str, str]]:
+    """Each of these with its number of rows and their hash."""
     listed = connection.execute(
         """
         select table_schema || '.' || table_name, list(column_name order by column_name)
         from information_schema.columns
-        where table_schema in ('sources', 'cleansed', 'identity', 'profile')
+        inner join information_schema.tables using (table_catalog, table_schema, table_name)
+        where list_contains(?, table_type)
+            and table_schema in ('sources', 'cleansed', 'identity', 'profile')
         group by all
         order by all
-        """
+        """,
+        [list(kinds)],
     ).fetchall()
     for name, columns in listed:
         cells = ", ".join(
