@@ -28,7 +28,8 @@ pytestmark = pytest.mark.athena
 
 FAULTS: Final[tuple[Fault, ...]] = ("throttled", "500", "reset", "lost")
 LOST: Final[tuple[Fault, ...]] = ("lost",)
-SLOW: Final = pytest.mark.slow
+# Not in `make test`.
+HEAVY: Final = (pytest.mark.slow, pytest.mark.faults)
 
 
 @pytest.fixture(autouse=True)
@@ -109,11 +110,11 @@ def published(warehouse: AthenaWarehouse) -> set[str]:
         (ask, "", LOST, False, 3, 4),
         (ask, "", FAULTS, True, 3, 4),
         (publish, "", LOST, False, 3, 5),
-        pytest.param(publish, "", FAULTS, True, 1, 15, marks=SLOW),
-        pytest.param(publish, "", LOST, True, 2, 8, marks=SLOW),
-        pytest.param(write_map, "identity.customer_map", LOST, True, 2, 6, marks=SLOW),
-        pytest.param(write_profiles, "profile.customer_profiles", FAULTS, True, 3, 7, marks=SLOW),
-        pytest.param(write_profiles, "profile.customer_profiles", LOST, False, 4, 5, marks=SLOW),
+        pytest.param(publish, "", FAULTS, True, 2, 7, marks=HEAVY),
+        pytest.param(publish, "", LOST, True, 4, 4, marks=HEAVY),
+        pytest.param(write_map, "identity.customer_map", LOST, True, 3, 5, marks=HEAVY),
+        pytest.param(write_profiles, "profile.customer_profiles", FAULTS, True, 3, 7, marks=HEAVY),
+        pytest.param(write_profiles, "profile.customer_profiles", LOST, False, 4, 5, marks=HEAVY),
     ],
 )
 def test_tables_are_right_whichever_call_fails(

@@ -38,6 +38,8 @@ from tests.unit.sources.test_file_faults import lines
 NAMED = r"/\S+ cannot be (read|written|used): .*[a-zA-Z]\. [A-Z].*, then run again\.$"
 KEY = "landing/crm/contacts/dt=2026-03-01/a.csv"
 RECEIPT_LINES = contract_of("pos", "receipt_lines")
+# Not in `make test`.
+HEAVY = (pytest.mark.slow, pytest.mark.faults)
 SHARD = Shard("stream", "shard")
 
 
@@ -104,8 +106,8 @@ def fail_each(
     ("step", "after"),
     [
         (7, False),
-        pytest.param(1, False, marks=pytest.mark.slow),
-        pytest.param(3, True, marks=pytest.mark.slow),
+        pytest.param(1, False, marks=HEAVY),
+        pytest.param(5, True, marks=HEAVY),
     ],
 )
 def test_an_extract_gives_the_same_whichever_operation_fails(
@@ -376,6 +378,7 @@ def test_a_scratch_file_of_s3_that_does_not_fit_is_told_by_its_folder(tmp_path: 
 
 
 @pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.fault("F29")
 def test_dagsters_own_storage_is_named_where_it_may_not_grow(tmp_path: Path) -> None:
     def keep_nothing() -> None:
@@ -387,6 +390,7 @@ def test_dagsters_own_storage_is_named_where_it_may_not_grow(tmp_path: Path) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.fault("F29")
 def test_the_command_line_tells_of_a_home_that_cannot_be_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()

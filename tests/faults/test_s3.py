@@ -33,6 +33,8 @@ __all__ = ["s3_endpoint"]
 
 # What an extract of three objects over two that are loaded asks for, at least.
 LEAST_CALLS = {"sqlite": 10, "dynamodb": 25}
+# Not in `make test`.
+HEAVY = (pytest.mark.slow, pytest.mark.faults)
 NAMED = r"s3:\w+ on s3://lake-\w+/n\d+/\S* failed: |\(DynamoDB table t-\w+\)"
 
 
@@ -118,7 +120,7 @@ def extract_until_it_works(lake: Lake) -> list[str]:
 
 
 def slow(*values: object) -> Any:
-    return pytest.param(*values, marks=pytest.mark.slow)
+    return pytest.param(*values, marks=HEAVY)
 
 
 @pytest.mark.fault("F24", "F25")
@@ -133,7 +135,7 @@ def slow(*values: object) -> Any:
         slow("sqlite", "timeout", True, 1),
         slow("sqlite", "503", False, 1),
         slow("dynamodb", "lost", True, 1),
-        slow("dynamodb", "lost", False, 3),
+        slow("dynamodb", "lost", False, 6),
     ],
 )
 def test_an_extract_gives_the_same_whichever_call_fails(
@@ -336,7 +338,7 @@ def test_credentials_may_expire_before_any_call(
     worlds: Callable[[str], World], ledger: str
 ) -> None:
     world, nth, runs = worlds(ledger), 0, 0
-    for nth in numbers(1, 2 if ledger == "sqlite" else 5):
+    for nth in numbers(1, 3 if ledger == "sqlite" else 10):
         lake, line = world.lake()
         expired = "ExpiredToken" if ledger == "sqlite" else "ExpiredTokenException"
         line.answer(
