@@ -3,10 +3,11 @@
     python -m tests.faults.kills [--quick] [--only STEP]
 
 Per step of the graph: the home is set back to what it was before the step, the run is killed with
-SIGKILL at one fail-point, started again plainly, and then every table, the ledger, the profile
-store and the published version have to equal those of the undisturbed run, with no scratch file
-left. Each run is a process of its own, forked from one that has loaded the graph: loading it takes
-longer than most steps. Not here: the points (`cdp_assets.failpoints`), Athena (`kills_athena`).
+SIGKILL at a fail-point, its retry at another, and so on up to five times; the last retry is left
+alone. Then every table, the ledger, the profile store and the published version have to equal
+those of the undisturbed run, with no scratch file left. Each run is a process of its own, forked
+from one that has loaded the graph: loading it takes longer than most steps. Not here: the points
+(`cdp_assets.failpoints`), Athena (tests/athena_local/parity.py).
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ from cdp_assets.sources.contracts import load_contracts
 SIZE: Final = SampleSize(people=120, crm_rows=150, events=1_500, days=4, object_rows=100)
 _SEED: Final = 11
 _WORKERS: Final = 2
+_CHAIN: Final = 5
 # When a run was and what it was called, which is its own.
 _OF_THE_RUN: Final = frozenset(
     {"_loaded_at", "attempt", "load_id", "loaded_at", "occurred_at", "object_version", "run_id"}
@@ -68,6 +70,11 @@ class Kill:
     step: str
     point: str
     hit: int
+
+    @property
+    def is_of_dbt(self) -> bool:
+        """Whether dbt is killed, and not the run that waits for it."""
+        return self.point.startswith("dbt.") and self.point != "dbt.event"
 
     def __str__(self) -> str:
         return f"{self.step} at {self.point}#{self.hit}"
@@ -289,26 +296,39 @@ def _contents(
         yield name, repr(row)
 
 
-def chosen(step: str, reached: Mapping[str, int], *, quick: bool) -> list[Kill]:
-    """Which reachings of which points are tried: the first, one in the middle, and the last."""
+def chosen(step: str, reached: Mapping[str, int], *, quick: bool) -> list[list[Kill]]:
+    """Which points are tried, as chains: each kill of a chain hits the retry of the one before.
+
+    Args:
+        step: that is killed.
+        reached: how often each point is, in the order in which a run gets there first.
+        quick: one chain.
+    """
     kills = []
-    for place, (point, hits) in enumerate(sorted(reached.items())):
-        if point.startswith("dbt.") and point != "dbt.event":
-            # Each model twice: within one of its statements, another one each, and at its end.
-            tried = [place % hits + 1]
-        else:
-            tried = sorted({1, (hits + 1) // 2, hits})
-        kills += [Kill(step, point, hit) for hit in tried]
-    return kills[place_of(step) % 5 :: max(len(kills) // 3, 1)] if quick else kills
+    models = [point for point in reached if point.startswith("dbt.") and point != "dbt.event"]
+    for place, point in enumerate(point for point in models if point.endswith(".statement")):
+        # Each model once: in one of its statements, another one each, or at its end.
+        end = point.replace(".statement", ".finished")
+        kills.append(Kill(step, end, 1) if place % 3 == 2 else _nth(step, reached, point, place))
+    others = [point for point in reached if point not in models]
+    kills += [Kill(step, point, 1) for point in others]
+    if not step.startswith("extract_"):
+        # Of an extract each object is another chance; of the others each statement is.
+        kills += [Kill(step, point, hit) for point in others for hit in _later(reached[point])]
+    chains = [kills[place : place + _CHAIN] for place in range(0, len(kills), _CHAIN)]
+    return [kills[:: max(len(kills) // 3, 1)]] if quick else chains
 
 
-def place_of(step: str) -> int:
-    """Where a step stands in the graph."""
-    return [each.name for each in steps()].index(step)
+def _nth(step: str, reached: Mapping[str, int], point: str, place: int) -> Kill:
+    return Kill(step, point, place % reached[point] + 1)
+
+
+def _later(hits: int) -> list[int]:
+    return sorted({(hits + 1) // 2, hits} - {1})
 
 
 def try_kills(lab: Lab, step: Step, *, quick: bool) -> Report:
-    """Kill a step at its points, one after the other, each in the home as it was before the step.
+    """Kill a step at its points, a chain at a time, each in the home as it was before the step.
 
     Afterwards the home is as the undisturbed step left it.
     """
@@ -317,26 +337,32 @@ def try_kills(lab: Lab, step: Step, *, quick: bool) -> Report:
     lab.keep()
     reached = lab.recorded(job)
     expected = lab.state()
-    for kill in chosen(step.name, reached, quick=quick):
+    for chain in chosen(step.name, reached, quick=quick):
         lab.set_back()
-        ended = lab.run(job, f"{kill.point}#{kill.hit}")
-        if ended == 0:
-            report.unreached.append(kill)
-            continue
+        killed = _killed(lab, job, chain)
+        report.tried += killed
+        report.unreached += chain[len(killed) :]
         started = time.monotonic()
         retried = lab.run(job)
         report.slowest = max(report.slowest, time.monotonic() - started)
-        report.tried.append(kill)
-        if ended not in (-signal.SIGKILL, 1):
-            report.faults.append(f"{kill}: it ended with {ended} instead of the kill")
+        names = ", ".join(map(str, chain))
         if retried != 0:
-            report.faults.append(f"{kill}: the retry failed\n{lab.log()}")
+            report.faults.append(f"{names}: the retry failed\n{lab.log()}")
             continue
-        report.faults += [f"{kill}: {text}" for text in _differences(expected, lab.state())]
-        report.faults += [f"{kill}: {path} is left" for path in lab.scratch()]
-    lab.set_back()
-    assert lab.run(job) == 0, lab.log()
+        report.faults += [f"{names}: {text}" for text in _differences(expected, lab.state())]
+        report.faults += [f"{names}: {path} is left" for path in lab.scratch()]
     return report
+
+
+def _killed(lab: Lab, job: str, chain: Sequence[Kill]) -> list[Kill]:
+    """Kill a run, kill its retry, and so on; the kills up to the first that was not reached."""
+    for place, kill in enumerate(chain):
+        ended = lab.run(job, f"{kill.point}#{kill.hit}")
+        if ended == 0:
+            return list(chain[:place])
+        # Of a dbt that is killed the run tells, and fails.
+        assert ended == (1 if kill.is_of_dbt else -signal.SIGKILL), f"{kill}: {ended}\n{lab.log()}"
+    return list(chain)
 
 
 def _differences(expected: Mapping[str, str], found: Mapping[str, str]) -> Iterator[str]:
@@ -435,7 +461,7 @@ def _say(line: str) -> None:
 def main() -> None:
     """Try the kills, say what came of them, and exit with 1 where something was lost or doubled."""
     parser = argparse.ArgumentParser(description="SIGKILL at fail-points, retried and compared.")
-    parser.add_argument("--quick", action="store_true", help="about three points per step")
+    parser.add_argument("--quick", action="store_true", help="one chain per step")
     parser.add_argument("--only", action="append", default=[], help="a step; may be repeated")
     parser.add_argument("--keep", type=Path, help="a folder for the homes, which stay")
     arguments = parser.parse_args()
