@@ -46,7 +46,6 @@ from cdp_assets.sources.contracts import load_contracts
 # A company small enough that a step is quick and large enough that each table has rows.
 SIZE: Final = SampleSize(people=120, crm_rows=150, events=1_500, days=4, object_rows=100)
 _SEED: Final = 11
-_WORKERS: Final = 2
 _CHAIN: Final = 5
 # When a run was and what it was called, which is its own.
 _OF_THE_RUN: Final = frozenset(
@@ -428,11 +427,17 @@ def prepare(folder: Path) -> tuple[Path, Path]:
 
 
 def run_kills(
-    folder: Path, base: Path, landing: Path, names: Sequence[str] = (), *, quick: bool
+    folder: Path,
+    base: Path,
+    landing: Path,
+    names: Sequence[str] = (),
+    *,
+    quick: bool,
+    workers: int = 2,
 ) -> Report:
     """Land a last day in copies of `base` and try the kills of these steps, or of all."""
     names = [step.name for step in steps() if not names or step.name in names]
-    parts = [part for part in (names[place::_WORKERS] for place in range(_WORKERS)) if part]
+    parts = [part for part in (names[place::workers] for place in range(workers)) if part]
     report = Report()
     for found in _in_processes(
         [

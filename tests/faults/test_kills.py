@@ -68,6 +68,6 @@ def test_steps_that_are_killed_and_run_again_end_as_if_nothing_had_been(loaded, 
     )  # fmt: skip
     generate(tmp_path / "landing", tmp_path / "truth.parquet", size, seed=5)
     steps = ["extract_crm_contacts", "customer_map", "published_profiles", "profile_store"]
-    report = run_kills(tmp_path, loaded.path, tmp_path / "landing", steps, quick=True)
+    report = run_kills(tmp_path, loaded.path, tmp_path / "landing", steps, quick=True, workers=1)
     assert report.faults == []
     assert len(report.tried) >= 3 * len(steps)

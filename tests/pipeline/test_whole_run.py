@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import random
 import re
-import shutil
-from pathlib import Path
 
 import duckdb
 import pytest
 
-from tests.homes import Home, new_home
+from tests.homes import Home
 
 
 def _query(home: Home, sql: str) -> list[tuple]:
@@ -56,22 +54,6 @@ def test_a_second_run_finds_nothing_new_and_changes_nothing(loaded, tmp_path):
     assert home.published.stat().st_mtime_ns == before
 
 
-@pytest.mark.slow
-@pytest.mark.fault("F22")
-def test_days_landing_in_shuffled_order_with_every_object_twice_give_the_hash_of_a_backfill(
-    loaded, sample, tmp_path
-):
-    home = new_home(tmp_path / "home", sample, landed=False)
-    days = sorted({path.parent.name for path in sample.glob("landing/*/*/dt=*/*")})
-    random.Random(5).shuffle(days)
-    half = len(days) // 2
-    for batch in (days[:half], days[half:]):
-        for day in batch:
-            _land_twice(sample / "landing", home.landing, day)
-        home.cdp("run")
-    assert home.hashes() == loaded.hashes()
-
-
 @pytest.mark.fault("F44")
 def test_no_run_tells_the_event_log_whose_data_it_was(loaded):
     """Addresses and numbers of real customers are looked for in everything Dagster wrote."""
@@ -87,12 +69,3 @@ def test_no_run_tells_the_event_log_whose_data_it_was(loaded):
         path.read_bytes() for path in (loaded.path / "dagster").rglob("*") if path.is_file()
     )
     assert [value for value in canaries if value in written] == []
-
-
-def _land_twice(source: Path, landing: Path, day: str) -> None:
-    """Deliver the objects of a day, and each of them again under another key."""
-    for path in sorted(source.glob(f"*/*/{day}/*")):
-        target = landing / path.relative_to(source)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, target)
-        shutil.copyfile(path, target.with_name(f"again-{path.name}"))
