@@ -101,9 +101,10 @@ def arm(text: str) -> None:
 
 def of_dbt(event: Any) -> None:
     """Reach a point at each statement and end of a model: a callback of dbt, in its process."""
-    name = getattr(getattr(event.data, "node_info", None), "node_name", "")
-    if name and event.info.name in _DBT_EVENTS:
-        reach(f"dbt.{name}.{_DBT_EVENTS[event.info.name]}")
+    node = getattr(event.data, "node_info", None)
+    # Tests write nothing.
+    if event.info.name in _DBT_EVENTS and node and node.resource_type in ("model", "seed"):
+        reach(f"dbt.{node.node_name}.{_DBT_EVENTS[event.info.name]}")
 
 
 def _watch_aws() -> None:

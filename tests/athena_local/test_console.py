@@ -219,7 +219,7 @@ def test_two_are_explained_alike(engines: Engines, left: str, right: str) -> Non
 def test_whose_a_record_was_is_told_alike(engines: Engines) -> None:
     lines = engines.both(lambda home: console.explain_two(home, ANN, BOB, as_of="2026-09-02"))
     assert f"  {BOB}: {OLD} (now {ONE})" in str(lines)
-    engines.both(lambda home: console.whose(home, "o'neill@example.com", None))
+    engines.both(lambda home: console.whose(home, "o'neill@example.com", "2026-09-04"))
     # The end of a customer is to the millisecond.
     engines.both(lambda home: console.whose(home, BOB, "2026-09-03T11:59:59.999"))
     engines.both(lambda home: console.whose(home, BOB, "2026-09-03T12:00:00"))
