@@ -127,7 +127,6 @@ def steps() -> list[Step]:
         Step("matching", matching),
         Step("cluster_assignments", clusters),
         Step("customer_map", applied),
-        Step("after_identity", dg.AssetSelection.groups(IDENTITY) & applied.downstream() - applied),
         Step("profile", dg.AssetSelection.groups(PROFILE) - published),
         Step("published_profiles", published),
         Step("profile_store", dg.AssetSelection.groups(ACTIVATION)),
@@ -226,7 +225,7 @@ class Lab:
         """The end of what the last run printed."""
         return self._log.read_text(errors="replace")[-4000:]
 
-    def _forked(self, work: Callable[[], None]) -> int:
+    def _forked(self, work: Callable[[], object]) -> int:
         child = os.fork()
         if child == 0:
             try:

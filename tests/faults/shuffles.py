@@ -176,8 +176,9 @@ def _dbt(*arguments: str, record: Any = None) -> None:
     result = dbtRunner(callbacks=[record] if record else []).invoke(
         ["--quiet", *arguments, *project, "--target-path", target, "--log-path", target]
     )
+    results: Any = result.result
     assert result.success, result.exception or [
-        one.message for one in result.result if one.status not in ("success", "pass")
+        one.message for one in results if one.status not in ("success", "pass")
     ]
 
 

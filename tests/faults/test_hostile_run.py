@@ -26,7 +26,7 @@ from tests.faults import hostile
 from tests.faults.hostile import DAY, VALUES
 from tests.faults.search import find
 from tests.faults.test_network import attempts, guarded, guards
-from tests.pipeline.conftest import BIN
+from tests.homes import BIN
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
