@@ -12,6 +12,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import duckdb
+
 BIN = Path(sys.executable).parent
 SEED = 11
 
@@ -74,6 +76,8 @@ class Home:
         """The same home elsewhere, to change it."""
         # What SQLite keeps beside an open file comes and goes while other tests read.
         shutil.copytree(self.path, path, ignore=shutil.ignore_patterns("*-wal", "*-shm"))
+        for file in (path / "warehouse").glob("*.duckdb"):
+            _point_views(file, self.path, path)
         return Home(path)
 
     def hashes(self) -> dict[str, str]:
@@ -89,3 +93,15 @@ def new_home(path: Path, sample: Path, *, landed: bool = True) -> Home:
     if landed:
         shutil.copytree(sample / "landing", home.landing)
     return home
+
+
+def _point_views(file: Path, old: Path, new: Path) -> None:
+    """Let the views of raw files read those of the copy: no others may be read from it."""
+    with duckdb.connect(str(file)) as connection:
+        for (sql,) in connection.execute(
+            "select sql from duckdb_views() where schema_name = 'sources'"
+        ).fetchall():
+            moved = sql.replace(f"{old}/", f"{new}/").replace(
+                "CREATE VIEW", "CREATE OR REPLACE VIEW"
+            )
+            connection.execute(moved)

@@ -52,6 +52,13 @@ def _raw_file(home: Home) -> Path:
     return max(files, key=lambda path: path.stat().st_size)
 
 
+def _damage_the_event_log(home: Home) -> None:
+    path = home.path / "dagster" / "history" / "runs" / "index.db"
+    # The home was loaded by a command of Dagster that keeps its log elsewhere.
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"no database" * 99)
+
+
 def _of_release(home: Home, release: str, fingerprint: str) -> None:
     for path in (home.warehouse, home.published):
         with duckdb.connect(str(path)) as connection:
@@ -74,7 +81,7 @@ DAMAGES = {
         lambda home: _flip(home.warehouse), "cdp.duckdb cannot be read", at_once=False
     ),
     "Dagster's event log cut short": Damage(
-        lambda home: (home.path / "dagster/history/runs/index.db").write_bytes(b"no database" * 99),
+        _damage_the_event_log,
         "index.db is damaged",
     ),
     "profile store cut short": Damage(
