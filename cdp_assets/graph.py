@@ -21,6 +21,7 @@ from cdp_assets.dbt.project import build_dbt_resource, prepared_project
 from cdp_assets.identity.assets import build_identity_assets
 from cdp_assets.identity.model_files import load_model
 from cdp_assets.jobs import EVERYTHING, JOBS
+from cdp_assets.local import keep_claim_from_children
 from cdp_assets.profile.assets import published_profiles
 from cdp_assets.resources.build import (
     build_leases,
@@ -53,6 +54,7 @@ def build_defs(
     if settings.profile == "local":
         # Here, because the processes of Dagster that write events all load the graph.
         spare_disk_syncs()
+        keep_claim_from_children()
     store = build_object_store(settings)
     model = load_model(settings.identity_model, store)
     export_match_model(model.compact_json())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import multiprocessing
 import os
 import signal
 import sqlite3
@@ -32,6 +33,8 @@ _UNFINISHED = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+
+_claim_of_run: int | None = None
 
 
 class HomeInUseError(PlatformError):
@@ -111,6 +114,21 @@ def claim_home(settings: Settings, command: str) -> TextIO:
     lock.write(f"`{command}` (process {os.getpid()} or one that it started)")
     lock.flush()
     return lock
+
+
+def keep_claim_from_children() -> None:
+    """Let the claim that the process of a run inherited end with it. Safe to repeat.
+
+    Dagster starts helpers for a run (`tail -F` of its output) that may outlive it, and would keep
+    the home claimed for ever. dbt ends with its run by itself.
+    """
+    global _claim_of_run
+    # Of all processes with a claim, those of runs alone are children of multiprocessing.
+    if _claim_of_run is None and multiprocessing.parent_process() is not None:
+        # Unlike standard input, a duplicate is not inherited.
+        _claim_of_run = os.dup(0)
+        with Path(os.devnull).open("rb") as nothing:
+            os.dup2(nothing.fileno(), 0)
 
 
 def reconcile_orphans(instance: dg.DagsterInstance) -> list[str]:
