@@ -60,6 +60,7 @@ def test_no_fail_point_is_armed_in_the_tests():
 
 
 @pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.fault("F01", "F31")
 def test_steps_that_are_killed_and_run_again_end_as_if_nothing_had_been(loaded, tmp_path):
     size = SampleSize(

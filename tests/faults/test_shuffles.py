@@ -21,6 +21,7 @@ _CASES = 3
 
 
 @pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.fault("F05", "F06", "F07", "F22")
 def test_objects_in_any_order_number_and_packing_give_the_same_tables_and_ids(tmp_path):
     objects = company()
