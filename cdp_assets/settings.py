@@ -200,11 +200,14 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         alerts_topic_arn=env.get("CDP_ALERTS_TOPIC_ARN"),
         gate=_gate(env.get("CDP_GATE_BUDGET", "")),
         landing_queue_url=env.get("CDP_LANDING_QUEUE_URL") or None,
-        listing_seconds=_listing_seconds(env.get("CDP_LISTING_SECONDS", "900")),
+        # Less is what a tick takes; more than a day would leave a lost event to the next but one.
+        listing_seconds=_seconds(env, "CDP_LISTING_SECONDS", 900, at_least=10),
         checkpoint_table=env.get("CDP_CHECKPOINT_TABLE", f"cdp-{tenant}-checkpoints"),
         kms_key=_kms_key(env.get("CDP_KMS_KEY", "")),
-        lease_patience=_lease_patience(env.get("CDP_LEASE_PATIENCE", "3600")),
-        lease_seconds=_lease_seconds(env.get("CDP_LEASE_SECONDS", "2100")),
+        # Under 35 minutes, a step does not outwait the lease of a run that was killed.
+        lease_patience=_seconds(env, "CDP_LEASE_PATIENCE", 3600, at_least=0),
+        # Athena ends a statement after 30 minutes: a killed run's may outlast a shorter lease.
+        lease_seconds=_seconds(env, "CDP_LEASE_SECONDS", 2100, at_least=1),
         failpoint=env.get("CDP_FAILPOINT", ""),
     )
 
@@ -250,10 +253,11 @@ def _switch(env: Mapping[str, str], name: str) -> bool:
     raise SettingsError(f"{name} is {value!r}: it takes 1 or 0.")
 
 
-def _listing_seconds(text: str) -> int:
-    # Less is what a tick takes; more than a day would leave a lost event to the next but one.
-    if not (text.isascii() and text.isdecimal() and 10 <= int(text) <= 86_400):
-        raise SettingsError(f"CDP_LISTING_SECONDS is {text!r}: it takes 10 to 86400.")
+def _seconds(env: Mapping[str, str], name: str, default: int, *, at_least: int) -> int:
+    """A whole number of seconds, a day at most."""
+    text = env.get(name, str(default))
+    if not (text.isascii() and text.isdecimal() and at_least <= int(text) <= 86_400):
+        raise SettingsError(f"{name} is {text!r}: it takes {at_least} to 86400 seconds.")
     return int(text)
 
 
@@ -262,20 +266,6 @@ def _memory(text: str) -> str:
     if not _SIZE.fullmatch(text):
         raise SettingsError(f"CDP_WAREHOUSE_MEMORY is {text!r}: it takes a size such as 4GB.")
     return text
-
-
-def _lease_patience(text: str) -> int:
-    # Under 35 minutes, a step does not outwait the lease of a run that was killed.
-    if not (text.isascii() and text.isdecimal() and int(text) <= 86_400):
-        raise SettingsError(f"CDP_LEASE_PATIENCE is {text!r}: it takes 0 to 86400 seconds.")
-    return int(text)
-
-
-def _lease_seconds(text: str) -> int:
-    # Athena ends a statement after 30 minutes: a killed run's may outlast a shorter lease.
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= 86_400):
-        raise SettingsError(f"CDP_LEASE_SECONDS is {text!r}: it takes 1 to 86400.")
-    return int(text)
 
 
 def _kms_key(text: str) -> str | None:

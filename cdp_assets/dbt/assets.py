@@ -54,7 +54,7 @@ def _layer_assets(layer: str, project: DbtProject) -> dg.AssetsDefinition:
         manifest = json.loads(project.manifest_path.read_bytes())
         missing = never_built(manifest, layer, context.selected_asset_keys, warehouse)
         tables = tables_to_write(manifest, context.selected_asset_keys, missing)
-        every = layer_tables(manifest, layer)
+        every = {table for table in dbt_tables(manifest) if table[0] == layer}
         is_new = every.isdisjoint(warehouse.tables())
         with leases.hold([*tables, BUILT_BY]) as hold:
             if missing:
@@ -82,12 +82,12 @@ def _layer_assets(layer: str, project: DbtProject) -> dg.AssetsDefinition:
     return models
 
 
-def layer_tables(manifest: Mapping[str, Any], layer: str) -> set[TableAddress]:
-    """Every table and view that dbt makes of a layer."""
+def dbt_tables(manifest: Mapping[str, Any]) -> set[TableAddress]:
+    """Every table and view that dbt makes."""
     return {
-        (layer, node["name"])
+        (node["config"]["schema"], node["name"])
         for node in manifest["nodes"].values()
-        if node["resource_type"] in ("model", "seed") and node["config"]["schema"] == layer
+        if node["resource_type"] in ("model", "seed")
     }
 
 
@@ -140,13 +140,9 @@ def tables_to_write(
     manifest: Mapping[str, Any], selected: AbstractSet[dg.AssetKey], missing: Iterable[str]
 ) -> list[TableAddress]:
     """The tables that an invocation writes: of the selected assets, and what it builds besides."""
-    layers = {
-        node["name"]: node["config"]["schema"]
-        for node in manifest["nodes"].values()
-        if node["resource_type"] in ("model", "seed")
-    }
     chosen = {(key.path[0], key.path[-1]) for key in selected}
-    return sorted(chosen | {(layers[name], name) for name in missing})
+    names = set(missing)
+    return sorted(chosen | {table for table in dbt_tables(manifest) if table[1] in names})
 
 
 def all_events(invocation: DbtCliInvocation, hold: Hold) -> list[Any]:

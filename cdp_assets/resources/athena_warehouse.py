@@ -499,12 +499,12 @@ class _Session:
         target = spelling.target_of(statement)
         table = target[1] if target else "table"
         reach(f"warehouse.{table}.before_statement")
-        self._send(statement)
+        self._send(statement, target)
         reach(f"warehouse.{table}.after_statement")
 
-    def _send(self, statement: str) -> None:
+    def _send(self, statement: str, target: TableAddress | None) -> None:
         kept, columns = spelling.kept_table(statement), spelling.created_columns(statement)
-        target, select = spelling.target_of(statement), spelling.replacing_select(statement)
+        select = spelling.replacing_select(statement)
         if target is not None and select is not None:
             self._replace(*target, self._spelled(select))
             return

@@ -10,7 +10,7 @@ function); the truth of what was loaded is the object ledger, never a cursor or 
 
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
@@ -41,7 +41,7 @@ ACTIVE = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
-IN_VAIN = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+_IN_VAIN = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 
 def build_landing_sensors(
@@ -168,8 +168,7 @@ def request(
     active = dg.RunsFilter(job_name=customer_360_job.name, statuses=ACTIVE)
     if any(_covers(run, plan.days) for run in instance.get_runs(active)):
         return dg.SkipReason("A run over these days is on its way.")
-    failed = dg.RunsFilter(tags=tags, statuses=IN_VAIN)
-    failures = len(instance.get_runs(failed, limit=MAX_FAILURES))
+    failures = runs_in_vain(instance, tags)
     if failures >= MAX_FAILURES:
         return dg.SkipReason(
             f"{failures} runs for the same {len(plan.objects)} objects of {source} failed: look at "
@@ -179,6 +178,12 @@ def request(
         run_key=f"{source}-{plan.digest}-{failures}",
         tags={**tags, **partition_range_tags(plan.days)},
     )
+
+
+def runs_in_vain(instance: dg.DagsterInstance, tags: Mapping[str, str]) -> int:
+    """How many runs with these tags did not do what was asked for, MAX_FAILURES at most."""
+    failed = dg.RunsFilter(tags=dict(tags), statuses=_IN_VAIN)
+    return len(instance.get_runs(failed, limit=MAX_FAILURES))
 
 
 def _covers(run: dg.DagsterRun, days: Sequence[str]) -> bool:

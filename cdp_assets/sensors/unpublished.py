@@ -15,7 +15,7 @@ import dagster as dg
 from cdp_assets.jobs import refresh_profiles_job
 from cdp_assets.profile.publish import unpublished_load_id
 from cdp_assets.resources.object_ledger import ObjectLedger
-from cdp_assets.sensors.landing import ACTIVE, IN_VAIN, MAX_FAILURES, starts_as
+from cdp_assets.sensors.landing import ACTIVE, MAX_FAILURES, runs_in_vain, starts_as
 from cdp_assets.settings import Settings
 
 _INTERVAL_SECONDS: Final = 30
@@ -53,9 +53,7 @@ def request_refresh(
     if load_id is None:
         return dg.SkipReason("Everything that is loaded is published.")
     tags = {_LOAD_TAG: str(load_id)}
-    failures = len(
-        instance.get_runs(dg.RunsFilter(tags=tags, statuses=IN_VAIN), limit=MAX_FAILURES)
-    )
+    failures = runs_in_vain(instance, tags)
     if failures >= MAX_FAILURES:
         return dg.SkipReason(
             f"{failures} runs to publish load {load_id} failed: look at the last one, mend the "

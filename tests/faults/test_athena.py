@@ -22,7 +22,7 @@ from tests.athena_local.engine import Request
 from tests.athena_local.errors import AthenaFailure
 from tests.athena_local.server import LocalAthena
 from tests.faults.counting import count
-from tests.unit.aws import Fault, Line, refusal
+from tests.unit.aws import Fault, Line, refusal, without_pauses
 
 pytestmark = pytest.mark.athena
 
@@ -34,7 +34,7 @@ HEAVY: Final = (pytest.mark.slow, pytest.mark.faults)
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda _: None))
+    without_pauses(monkeypatch)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import count as numbers
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from cdp_assets.errors import PlatformError
 from cdp_assets.resources.checkpoints import Batch, Checkpoint, DynamoDBCheckpoints, Shard
 from cdp_assets.resources.leases import DynamoDBLeases, Pace
 from tests.faults.counting import count
-from tests.unit.aws import FAULTS, Fault, Line, Wire, dynamodb, new_table
+from tests.unit.aws import FAULTS, Fault, Line, Wire, dynamodb, new_table, without_pauses
 from tests.unit.s3 import REGION, s3_endpoint
 
 __all__ = ["dynamodb", "s3_endpoint"]
@@ -24,9 +23,7 @@ __all__ = ["dynamodb", "s3_endpoint"]
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    no_time = SimpleNamespace(sleep=lambda _: None)
-    monkeypatch.setattr("botocore.endpoint.time", no_time)
-    monkeypatch.setattr("cdp_assets.resources.dynamodb.time", no_time)
+    without_pauses(monkeypatch, "cdp_assets.resources.dynamodb")
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from functools import cache
 from itertools import count as numbers
 from itertools import repeat
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,7 +24,7 @@ from cdp_assets.resources.object_store import S3ObjectStore, StoreError
 from cdp_assets.settings import Limits
 from tests.faults.counting import count
 from tests.faults.extracting import CONTACTS, crm_lake, outcome
-from tests.unit.aws import Fault, Line, client_of, deliver, new_table, refusal
+from tests.unit.aws import Fault, Line, client_of, deliver, new_table, refusal, without_pauses
 from tests.unit.s3 import REGION, new_bucket, s3_endpoint
 from tests.unit.sources.conftest import Lake, crm_csv, crm_row
 
@@ -90,10 +89,8 @@ class World:
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    no_time = SimpleNamespace(sleep=lambda _: None)
-    for module in ("botocore.endpoint", "cdp_assets.resources.object_store"):
-        monkeypatch.setattr(f"{module}.time", no_time)
-    monkeypatch.setattr("cdp_assets.resources.dynamodb.time", no_time)
+    ours = ("cdp_assets.resources.object_store", "cdp_assets.resources.dynamodb")
+    without_pauses(monkeypatch, *ours)
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import json
 import threading
 import uuid
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import boto3
@@ -38,6 +39,13 @@ def client_of(service: str, endpoint: str, **config: Any) -> Any:
 def dynamodb(s3_endpoint: str) -> Any:
     """A client as a run has it, but for shorter pauses."""
     return client_of("dynamodb", s3_endpoint, retries={"mode": "standard", "max_attempts": 3})
+
+
+def without_pauses(monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:
+    """Let botocore, and these modules of ours, wait for nothing before they ask again."""
+    no_time = SimpleNamespace(sleep=lambda _: None)
+    for module in ("botocore.endpoint", *modules):
+        monkeypatch.setattr(f"{module}.time", no_time)
 
 
 def new_table(client: Any) -> str:

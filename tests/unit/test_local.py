@@ -52,12 +52,6 @@ def nothing():
 
 
 @pytest.fixture
-def instance():
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield instance
-
-
-@pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return load_settings({"CDP_HOME": str(tmp_path / "home")})
 

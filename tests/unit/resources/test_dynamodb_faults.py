@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from itertools import count
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from cdp_assets.resources.dynamodb_profiles import DynamoDBProfileStore
 from cdp_assets.resources.object_ledger import LedgerEntry, ObjectLedger, UnknownObject, utc_now
 from cdp_assets.resources.profile_store import Entry, Origin
 from tests.faults import counting
-from tests.unit.aws import FAULTS, Fault, Wire, dynamodb, new_table, response
+from tests.unit.aws import FAULTS, Fault, Wire, dynamodb, new_table, response, without_pauses
 from tests.unit.s3 import s3_endpoint
 
 __all__ = ["dynamodb", "s3_endpoint"]
@@ -25,9 +24,7 @@ KEY = "landing/crm/contacts/dt=2026-03-01/a.csv"
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    no_time = SimpleNamespace(sleep=lambda _: None)
-    monkeypatch.setattr("botocore.endpoint.time", no_time)
-    monkeypatch.setattr("cdp_assets.resources.dynamodb.time", no_time)
+    without_pauses(monkeypatch, "cdp_assets.resources.dynamodb")
 
 
 @pytest.fixture

@@ -20,12 +20,6 @@ def something_else():
     pass
 
 
-@pytest.fixture
-def instance():
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield instance
-
-
 def _plan(*days: str, version: str = "v1") -> LandingPlan:
     objects = [
         LandingObject(_info(f"landing/crm/contacts/dt={day}/a.csv", version), "crm", "c", day)

@@ -22,12 +22,6 @@ def refresh_profiles():
 
 
 @pytest.fixture
-def instance():
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield instance
-
-
-@pytest.fixture
 def ledger(tmp_path: Path) -> SQLiteObjectLedger:
     """A ledger with two loads, of which nobody has published any."""
     touch(tmp_path, [f"landing/crm/contacts/dt=2026-08-28/{name}.csv" for name in "ab"])
