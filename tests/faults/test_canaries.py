@@ -42,14 +42,19 @@ pytestmark = pytest.mark.fault("F44")
 @pytest.mark.parametrize(
     "content",
     [
-        b"the name is cnry7q.",
-        b"CNRY7Q@EXAMPLE.COM",
-        json.dumps({"name": "Zo\u00eb Cnry7q"}).encode(),
-        "cnry7q".encode("utf-16"),
-        b"key " + b"cnry7q".hex().encode(),
-        *(base64.b64encode(b"x" * before + b"cnry7q and more") for before in range(4)),
-        gzip.compress(b"log of cnry7q"),
-        zlib.compress(b"snapshot of cnry7q"),
+        pytest.param(b"the name is cnry7q.", id="plain"),
+        pytest.param(b"CNRY7Q@EXAMPLE.COM", id="capitals"),
+        pytest.param(json.dumps({"name": "Zo\u00eb Cnry7q"}).encode(), id="JSON"),
+        pytest.param("cnry7q".encode("utf-16"), id="UTF-16"),
+        pytest.param(b"key " + b"cnry7q".hex().encode(), id="hexadecimal"),
+        *(
+            pytest.param(
+                base64.b64encode(b"x" * before + b"cnry7q and more"), id=f"base64+{before}"
+            )
+            for before in range(4)
+        ),
+        pytest.param(gzip.compress(b"log of cnry7q"), id="gzip"),
+        pytest.param(zlib.compress(b"snapshot of cnry7q"), id="zlib"),
     ],
 )
 def test_a_planted_mark_is_found_however_it_is_written(tmp_path: Path, content: bytes) -> None:
