@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-faults test-athena test-conformance test-browser lint bench bench-identity clean
+.PHONY: help setup demo dev test test-slow test-faults test-athena test-conformance test-browser lint bench bench-identity clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -27,8 +27,14 @@ demo: $(READY) ## land a sample company and run the whole platform on it, on thi
 dev: $(READY) ## open the Dagster UI on http://127.0.0.1:3000, with sensors and schedules on
 	$(BIN)/cdp dev
 
-test: $(READY) ## run the tests that need no browser (under 10 minutes on 2 cores)
-	$(BIN)/python -m pytest -q -m "not browser and not faults" --numprocesses 2 --dist loadgroup --durations=15
+# The order in tests/conftest.py holds, the longest files first, and not that of xdist.
+WORKERS := --numprocesses 2 --dist loadgroup --no-loadscope-reorder --durations=15
+
+test: $(READY) ## run the tests, but for the slow ones and those in a browser (under 10 minutes on 2 cores)
+	$(BIN)/python -m pytest -q -m "not browser and not faults and not slow" $(WORKERS)
+
+test-slow: $(READY) ## run the slow tests: whole runs again and again, any order, a hundred thousand objects
+	$(BIN)/python -m pytest -q -m "slow and not browser and not faults" $(WORKERS)
 
 test-faults: $(READY) ## the fault matrix: kill, break and shuffle, and count what it came to (under 20 minutes)
 	$(BIN)/python -m tests.faults

@@ -23,7 +23,6 @@ from cdp_assets.naming import IDENTITY, TRAINED_MODEL, asset_key
 from cdp_assets.profile.publish import is_behind
 from cdp_assets.resources.build import build_ledger, build_object_store, build_warehouse
 from cdp_assets.run import run_job, run_landing_days, waiting
-from cdp_assets.sample.generate import SampleSize, generate
 from cdp_assets.settings import Settings
 from cdp_assets.sources.contracts import contract_of, load_contracts
 from cdp_assets.sources.extract import replay
@@ -151,6 +150,9 @@ def _refresh(settings: Settings, instance: dg.DagsterInstance) -> None:
 
 
 def _generate_once(settings: Settings) -> None:
+    # Imported here: `cdp run` need not wait for it.
+    from cdp_assets.sample.generate import SampleSize, generate
+
     truth = settings.sample_dir / "truth.parquet"
     if truth.exists():
         return

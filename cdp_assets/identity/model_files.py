@@ -62,25 +62,30 @@ def use_model(model: MatchModel, warehouse: Warehouse) -> int:
     warehouse.execute(MATCH_MODEL.create_if_missing, TERM_FREQUENCIES.create_if_missing)
     there = warehouse.query(f"select version from {MATCH_MODEL.address}")["version"].to_pylist()
     if there != [model.version]:
-        rows = model.term_frequency_rows()
-        fields, values, shares = zip(*rows, strict=True) if rows else ((), (), ())
         warehouse.execute(
             f"delete from {TERM_FREQUENCIES.address}",
             f"insert into {TERM_FREQUENCIES.address} select * from frequencies",
             f"delete from {MATCH_MODEL.address}",
             f"insert into {MATCH_MODEL.address} select * from model",
             inputs={
-                "frequencies": pa.table(
-                    {
-                        "field": pa.array(fields, pa.string()),
-                        "value": pa.array(values, pa.string()),
-                        "frequency": pa.array(shares, pa.float64()),
-                    }
-                ),
+                "frequencies": term_frequency_table(model),
                 "model": pa.table({"version": [model.version]}),
             },
         )
     return warehouse.query(f"select count(*) as n from {TERM_FREQUENCIES.address}")["n"][0].as_py()
+
+
+def term_frequency_table(model: MatchModel) -> pa.Table:
+    """The term frequencies of a model as the rows of `TERM_FREQUENCIES`."""
+    rows = model.term_frequency_rows()
+    fields, values, shares = zip(*rows, strict=True) if rows else ((), (), ())
+    return pa.table(
+        {
+            "field": pa.array(fields, pa.string()),
+            "value": pa.array(values, pa.string()),
+            "frequency": pa.array(shares, pa.float64()),
+        }
+    )
 
 
 def _key(version: str) -> str:

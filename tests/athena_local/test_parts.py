@@ -10,7 +10,7 @@ from cdp_assets.settings import load_settings
 from tests.athena_local.server import LocalAthena
 from tests.unit.identity.left_by_models import candidate, put
 
-pytestmark = pytest.mark.athena
+pytestmark = [pytest.mark.athena, pytest.mark.slow]
 
 
 def test_a_resolution_in_parts_writes_what_one_in_memory_writes(athena: LocalAthena):

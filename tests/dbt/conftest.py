@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from dbt.cli.main import dbtRunner
 from dbt.contracts.graph.manifest import Manifest
 
 from cdp_assets.identity.match_model import MatchModel, load_default
+from cdp_assets.identity.model_files import term_frequency_table
 from cdp_assets.identity.tables import TERM_FREQUENCIES
 from cdp_assets.naming import LAYERS
 from cdp_assets.settings import DBT_PROJECT_DIR, export_match_model
@@ -75,16 +77,29 @@ class RawLake:
 
 @dataclass
 class Platform:
-    """One warehouse file over one raw lake."""
+    """One warehouse file over one raw lake.
+
+    Attributes:
+        folder: for both.
+        run_dbt: runs a dbt command on a warehouse file.
+        blank: the warehouse file that this one begins as a copy of; without one it is made.
+    """
 
     folder: Path
     run_dbt: Callable[..., Any]
+    blank: Path | None = None
     lake: RawLake = field(init=False)
-    has_seeds: bool = False
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.lake = RawLake(self.folder / "lake")
+        if self.blank is None:
+            self._make()
+        else:
+            shutil.copyfile(self.blank, self.path)
+            export_match_model(load_default().compact_json())
+
+    def _make(self) -> None:
         with self.connect() as connection:
             for layer in LAYERS:
                 connection.execute(f"create schema {layer}")
@@ -98,6 +113,8 @@ class Platform:
             )
             connection.execute(TERM_FREQUENCIES.create_if_missing)
         self.choose_model(load_default())
+        self.dbt("seed")
+        self.query("checkpoint")
 
     @property
     def path(self) -> Path:
@@ -128,25 +145,23 @@ class Platform:
         """Let dbt compile this identity model, and the warehouse hold its term frequencies."""
         export_match_model(model.compact_json())
         with self.connect() as connection:
+            connection.register("frequencies", term_frequency_table(model))
             connection.execute(f"delete from {TERM_FREQUENCIES.address}")
-            for row in model.term_frequency_rows():
-                connection.execute(f"insert into {TERM_FREQUENCIES.address} values (?, ?, ?)", row)
+            connection.execute(f"insert into {TERM_FREQUENCIES.address} from frequencies")
 
     def clean(self, *entities: str, full_refresh: bool = False) -> None:
         """Run these cleansed models, or the whole layer."""
-        if not self.has_seeds:
-            self.dbt("seed")
-            self.has_seeds = True
         models = [f"clean_{entity}" for entity in entities] or ["config.schema:cleansed"]
         self.dbt("run", "--select", *models, *_refresh(full_refresh))
 
     def assign(self, customers: Mapping[str, str], touched: Sequence[str]) -> None:
         """Write what identity hands over: record_id to customer_id, and who was touched."""
-        mapping = pa.table(  # noqa: F841 (DuckDB reads it by name)
-            {"record_id": list(customers), "customer_id": list(customers.values())}
-        )
-        names = pa.table({"customer_id": pa.array(touched, pa.string())})  # noqa: F841
+        mapping = {"record_id": list(customers), "customer_id": list(customers.values())}
+        names = {"customer_id": pa.array(touched, pa.string())}
         with self.connect() as connection:
+            # By name alone a confined connection finds nothing of Python.
+            connection.register("mapping", pa.table(mapping))
+            connection.register("names", pa.table(names))
             connection.execute("create or replace table identity.customer_map as from mapping")
             connection.execute("create or replace table identity.touched_customers as from names")
 
@@ -190,7 +205,7 @@ def invoke_dbt(dbt_target: Path) -> Callable[..., Any]:
     def invoke(*arguments: str, manifest: Manifest | None = None) -> Any:
         result = dbtRunner(manifest=manifest).invoke(
             [
-                "--quiet",
+                *("--quiet", "--log-level-file", "none"),
                 *arguments,
                 "--project-dir",
                 str(DBT_PROJECT_DIR),
@@ -198,8 +213,6 @@ def invoke_dbt(dbt_target: Path) -> Callable[..., Any]:
                 str(DBT_PROJECT_DIR),
                 "--target-path",
                 str(dbt_target),
-                "--log-path",
-                str(dbt_target / "logs"),
             ]
         )
         if not result.success:
@@ -230,10 +243,21 @@ def run_dbt(invoke_dbt: Callable[..., Any], manifest: Manifest) -> Callable[...,
     return run
 
 
+@pytest.fixture(scope="session")
+def platform_in(
+    tmp_path_factory: pytest.TempPathFactory, run_dbt: Callable[..., Any]
+) -> Callable[[Path], Platform]:
+    """Makes a platform in this folder: it has the seeds, the shipped model and no record."""
+    blank = Platform(tmp_path_factory.mktemp("blank"), run_dbt).path
+    return lambda folder: Platform(folder, run_dbt, blank)
+
+
 @pytest.fixture
-def new_platform(tmp_path: Path, run_dbt: Callable[..., Any]) -> Callable[[str], Platform]:
-    """Makes an empty platform of this name."""
-    return lambda name: Platform(tmp_path / name, run_dbt)
+def new_platform(
+    tmp_path: Path, platform_in: Callable[[Path], Platform]
+) -> Callable[[str], Platform]:
+    """Makes a platform of this name."""
+    return lambda name: platform_in(tmp_path / name)
 
 
 @pytest.fixture

@@ -124,6 +124,7 @@ def tables(platform: Platform, leaving_out: tuple[str, ...] = ()) -> list[list[t
     return [platform.rows(f"cleansed.clean_{entity}", leaving_out) for entity in ENTITIES]
 
 
+@pytest.mark.slow
 @pytest.mark.fault("F22")
 def test_ordinary_runs_in_any_order_equal_a_full_build(
     new_platform: Callable[[str], Platform],

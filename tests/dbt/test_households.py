@@ -70,8 +70,10 @@ TOWN = [
 
 
 @pytest.fixture(scope="module")
-def town(tmp_path_factory: pytest.TempPathFactory, run_dbt: Callable[..., Any]) -> Platform:
-    platform = Platform(tmp_path_factory.mktemp("town") / "main", run_dbt)
+def town(
+    tmp_path_factory: pytest.TempPathFactory, platform_in: Callable[[Path], Platform]
+) -> Platform:
+    platform = platform_in(tmp_path_factory.mktemp("town"))
     platform.lake.deliver("crm__contacts", TOWN)
     platform.lake.deliver(
         "web__events",

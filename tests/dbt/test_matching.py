@@ -60,9 +60,11 @@ PLAIN = MatchModel(
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory, run_dbt: Callable[..., Any]) -> Path:
+def prepared(
+    tmp_path_factory: pytest.TempPathFactory, platform_in: Callable[[Path], Platform]
+) -> Path:
     """A warehouse file with the seeds, and the cleansed tables without a row."""
-    platform = Platform(tmp_path_factory.mktemp("prepared"), run_dbt)
+    platform = platform_in(tmp_path_factory.mktemp("prepared"))
     platform.clean()
     platform.query(
         "update identity.match_settings set"
@@ -215,10 +217,12 @@ STEPS: Sequence[Sequence[Row]] = (
 
 @pytest.fixture(scope="module")
 def whole(
-    prepared: Path, tmp_path_factory: pytest.TempPathFactory, run_dbt: Callable[..., Any]
+    prepared: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    platform_in: Callable[[Path], Platform],
 ) -> list[dict[str, list[tuple[Any, ...]]]]:
     """What a full build says after each step."""
-    platform = copy_of(prepared, Platform(tmp_path_factory.mktemp("whole"), run_dbt), PLAIN)
+    platform = copy_of(prepared, platform_in(tmp_path_factory.mktemp("whole")), PLAIN)
     found = []
     for rows in STEPS:
         platform.lake.deliver("crm__contacts", rows)
@@ -227,6 +231,7 @@ def whole(
     return found
 
 
+@pytest.mark.slow
 def test_each_increment_equals_a_full_build(plain, whole):
     for rows, expected in zip(STEPS, whole, strict=True):
         plain.lake.deliver("crm__contacts", rows)
@@ -254,6 +259,7 @@ def without_progress(tables: dict[str, list[tuple[Any, ...]]]) -> dict[str, Any]
     return {name: sorted(set(rows), key=str) for name, rows in tables.items()}
 
 
+@pytest.mark.slow
 def test_another_model_another_seed_and_a_rebuild_that_did_not_end_make_a_rebuild(
     plain, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
 ):

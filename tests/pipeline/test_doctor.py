@@ -10,6 +10,7 @@ def test_a_sound_home_is_told_to_be_sound(loaded):
     assert "sound and agree" in loaded.cdp("doctor").stdout
 
 
+@pytest.mark.slow
 @pytest.mark.fault("F32")
 def test_a_damaged_ledger_is_named_and_a_run_from_landing_gives_the_hash_of_a_backfill(
     loaded, tmp_path

@@ -139,6 +139,7 @@ def _held_back_and_gone() -> list[State]:
     return [State(records, links), State(left, {})]
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @example(states=_held_back_and_gone(), caps=(50, 3))
 @given(states=_stories(), caps=st.sampled_from([(50, 200), (3, 50), (4, 4), (50, 3)]))
@@ -175,6 +176,7 @@ def _anchor_gone_and_back() -> list[State]:
     ]
 
 
+@pytest.mark.slow
 @settings(max_examples=10, deadline=None)
 @example(states=_held_back_and_gone(), caps=(50, 3), rows_in_memory=0)
 @example(states=_anchor_gone_and_back(), caps=(50, 200), rows_in_memory=0)

@@ -14,6 +14,7 @@ import pytest
 from benchmarks.households import MAPPING, TRUTH, generate
 from cdp_assets.settings import PROJECT_ROOT
 
+pytestmark = pytest.mark.slow
 RECORDS = 3_000
 
 

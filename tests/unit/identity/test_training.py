@@ -36,6 +36,7 @@ def poorer(records: pa.Table) -> MatchModel:
     return train(records.select(kept), limits=LIMITS)
 
 
+@pytest.mark.slow
 def test_the_same_records_give_the_same_model_bit_by_bit(records: pa.Table, model: MatchModel):
     shuffled = records.take(pa.array(random.Random(3).sample(range(len(records)), len(records))))
     assert train(shuffled, limits=LIMITS).dump() == model.dump()

@@ -49,6 +49,7 @@ def keys_of(plans: Iterable[LandingPlan]) -> list[str]:
     return [landed.info.key for made in plans for landed in made.objects]
 
 
+@pytest.mark.slow
 @pytest.mark.fault("F08", "F15")
 def test_a_round_over_a_hundred_thousand_objects_asks_for_each_new_one_once(
     local: LocalObjectStore, ledger: SQLiteObjectLedger, tmp_path: Path
@@ -80,6 +81,7 @@ def test_ten_thousand_objects_of_one_second_are_each_asked_for_once(
     assert set(asked) == set(keys)
 
 
+@pytest.mark.slow
 def test_an_s3_bucket_is_gone_through_the_same_way(
     s3_store: ObjectStore, ledger: SQLiteObjectLedger, tmp_path: Path
 ) -> None:
