@@ -8,6 +8,7 @@ tests/unit/identity/test_scenarios.py.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
