@@ -6,6 +6,7 @@ Also here: the small company and the home that it was loaded into, which several
 from __future__ import annotations
 
 import fcntl
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 # First, as the workers read the groups when they collect: later, none was heeded.
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=_turn)
+    in_file = Counter(item.path for item in items)
+    items.sort(key=lambda item: (_turn(item), -in_file[item.path]))
     for item in items:
         folder = item.path.parent.name
         group = folder if folder == "browser" else str(item.path.relative_to(item.config.rootpath))
@@ -29,8 +31,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _turn(item: pytest.Item) -> int:
-    """The folders with long files first. One worker loads the company that most of pipeline/ waits
-    for, while another is at dbt/.
+    """The folders with long files first, and small ones in the end, when a worker may run dry.
+
+    One worker loads the company that most of pipeline/ waits for, while another is at dbt/.
     """
     folder, file = item.path.parent.name, item.path.name
     if (folder, file) == ("pipeline", "test_doctor.py"):

@@ -7,9 +7,14 @@ takes neither setting back while the file is open. Not here: who opens what (`wa
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
+from typing import Final
 
 import duckdb
+
+# Readers in other threads open the same file: only the first may set what none can set again.
+_LOCK: Final = threading.Lock()
 
 
 def confine(connection: duckdb.DuckDBPyConnection, *folders: Path | None) -> None:
@@ -22,10 +27,11 @@ def confine(connection: duckdb.DuckDBPyConnection, *folders: Path | None) -> Non
         connection: just opened.
         folders: absolute; None counts for none.
     """
-    [(is_open,)] = connection.execute("select current_setting('enable_external_access')").fetchall()
-    if not is_open:
-        return
     paths = [f"{folder.resolve()}/".replace("'", "''") for folder in folders if folder]
     quoted = ", ".join(f"'{path}'" for path in paths)
-    connection.execute(f"set allowed_directories = [{quoted}]")
-    connection.execute("set enable_external_access = false")
+    with _LOCK:
+        asked = connection.execute("select current_setting('enable_external_access')").fetchone()
+        if asked == (False,):
+            return
+        connection.execute(f"set allowed_directories = [{quoted}]")
+        connection.execute("set enable_external_access = false")

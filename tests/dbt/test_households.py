@@ -132,6 +132,7 @@ def test_one_person_mistyped(town):
     assert groups(town, "typo-a", "typo-b", "typo-c") == [{"typo-a", "typo-b", "typo-c"}]
 
 
+@pytest.mark.slow
 def test_must_link_and_cannot_link_hold_over_a_full_rebuild(town):
     """Last in this file: it decides about the town's people."""
     c = "crm:contact:"

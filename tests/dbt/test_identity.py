@@ -170,6 +170,7 @@ def test_a_record_without_a_name_joins_a_shared_phone_only_when_one_person_has_i
     ) == [(1,)]
 
 
+@pytest.mark.slow
 def test_a_deleted_contact_follows_its_strongest_identifier_and_bridges_nobody(platform):
     platform.lake.deliver(
         "crm__contacts",
@@ -190,6 +191,7 @@ def test_a_deleted_contact_follows_its_strongest_identifier_and_bridges_nobody(p
     assert customers(platform) == [{"contact C1", "contact C2"}, {"contact C3"}]
 
 
+@pytest.mark.slow
 @pytest.mark.fault("F37")
 def test_human_decisions_hold_over_a_full_rebuild(platform):
     platform.lake.deliver(
@@ -335,6 +337,7 @@ def test_increments_in_any_order_equal_one_full_build_ids_included(
     assert results(platform) == expected
 
 
+@pytest.mark.slow
 def test_an_increment_touches_the_customers_it_concerns_and_no_others(platform):
     platform.lake.deliver(
         "crm__contacts",

@@ -171,6 +171,7 @@ def test_a_block_over_its_cap_is_reported_and_makes_no_pair(plain):
     assert list(pairs(plain)) == [("11", "12"), ("5", "6"), ("5", "7"), ("6", "7")]
 
 
+@pytest.mark.slow
 def test_a_value_that_links_nobody_is_no_evidence_and_no_meeting_place(plain):
     names = ["Ann", "Bob", "Cleo", "Dora", "Emil", "Fritz", "Gerd"]
     shared: Row = {"email": "info@club.net", "last_name": "X"}
@@ -242,6 +243,7 @@ def test_each_increment_equals_a_full_build(plain, whole):
     assert [step["match_pairs"] != [] for step in whole] == [True, False, True, True, False]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stops_before", ["match_candidates", "nothing"])
 def test_runs_that_fail_half_way_leave_nothing_behind(plain, whole, stops_before):
     plain.lake.deliver("crm__contacts", STEPS[0])

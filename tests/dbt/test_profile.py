@@ -382,6 +382,7 @@ def test_traits_equal_a_plain_recount(platform: Platform) -> None:
     assert events == of_customers == 4 * 12 * 4
 
 
+@pytest.mark.slow
 def test_an_ordinary_run_rewrites_touched_customers_alone_and_equals_a_full_build(
     platform: Platform,
 ) -> None:
@@ -420,6 +421,7 @@ def test_an_ordinary_run_rewrites_touched_customers_alone_and_equals_a_full_buil
     ) == [(0,)]
 
 
+@pytest.mark.slow
 def test_history_opens_a_version_per_change_and_closes_the_vanished(platform: Platform) -> None:
     platform.lake.deliver(
         "crm__contacts",

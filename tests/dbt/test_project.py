@@ -220,6 +220,7 @@ def test_the_athena_sql_is_trino_and_calls_no_function_of_another_engine(
             raise AssertionError(f"{name}: {failure}") from failure
 
 
+@pytest.mark.slow
 def test_without_an_identity_model_dbt_says_what_to_do(tmp_path: Path) -> None:
     done = dbt_compile("local", tmp_path, "--select", "match_pairs")
     assert done.returncode != 0

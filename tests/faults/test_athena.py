@@ -176,6 +176,7 @@ def leaves_nothing(warehouse: AthenaWarehouse) -> None:
     assert versions(warehouse) == held
 
 
+@pytest.mark.slow
 @pytest.mark.fault("F25")
 def test_a_statement_whose_beginning_was_never_heard_of_runs_once(
     athena: LocalAthena, settings: Settings

@@ -60,6 +60,7 @@ def _worlds(draw: st.DrawFn) -> World:
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(world=_worlds(), random=st.randoms(use_true_random=False))
 def test_any_order_and_batching_of_observations_gives_the_same_ids(world, random):

@@ -71,6 +71,7 @@ def test_a_column_that_is_missing_is_taken_for_an_empty_one(poorer: MatchModel):
     assert weight(poorer, "birth_date", "same") > 0
 
 
+@pytest.mark.slow
 def test_no_rare_value_is_in_the_file(records: pa.Table, model: MatchModel):
     rare = pa.table({name: [None] * 3 for name in records.column_names}, schema=records.schema)
     rare = rare.set_column(0, "record_id", pa.array(["x1", "x2", "x3"]))

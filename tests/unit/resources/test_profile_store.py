@@ -171,6 +171,7 @@ def test_a_profile_that_is_too_large_is_refused_and_the_rest_lands(store: Profil
     ]
 
 
+@pytest.mark.slow
 def test_many_profiles_and_aliases_take_many_requests(store: ProfileStore) -> None:
     entries = [
         profile(f"c_{i:03}", "{}", *(bytes([j, i]) * 16 for j in range(3))) for i in range(130)
