@@ -104,6 +104,20 @@ def dev(
 
 
 @app.command()
+def look(
+    port: Annotated[int, typer.Option(help="Port of the UI.")] = 3001,
+    host: Annotated[str, typer.Option(help="Address it is bound to.")] = "127.0.0.1",
+    behind_proxy: Annotated[
+        bool, typer.Option(help="A proxy asks everybody who comes who they are.")
+    ] = False,
+) -> None:
+    """Open the Dagster UI read-only, beside a `cdp dev` or a run: nothing can be launched."""
+    from cdp_assets.local import look as show
+
+    show(_settings(), host=host, port=port, is_behind_proxy=behind_proxy)
+
+
+@app.command()
 def stream(
     stream: Annotated[str, typer.Option(help="The name of a Kinesis stream.")],
     source: Annotated[str, typer.Option(help="What its records are, for example web.")],

@@ -34,6 +34,8 @@ _UNFINISHED = [
     dg.DagsterRunStatus.CANCELING,
 ]
 
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
 _claim_of_run: int | None = None
 
 
@@ -152,7 +154,7 @@ def reconcile_orphans(instance: dg.DagsterInstance) -> list[str]:
 def serve(settings: Settings, *, port: int, unattended: bool) -> None:
     """Run Dagster's webserver and daemon on the loopback address until interrupted.
 
-    The OSS UI has no login, so it is never bound to another address from here.
+    The OSS UI has no login, so it is never bound to another address where it can launch a run.
 
     Raises:
         HomeInUseError: another process works in this home.
@@ -172,7 +174,32 @@ def serve(settings: Settings, *, port: int, unattended: bool) -> None:
     sys.exit(_run_group(command, lock))
 
 
-def _run_group(command: Sequence[str], lock: TextIO) -> int:
+def look(settings: Settings, *, host: str, port: int, is_behind_proxy: bool) -> None:
+    """Run a webserver that shows everything and changes nothing, beside whoever works in this home.
+
+    Args:
+        settings: of the tenant.
+        host: the address it is bound to.
+        port: on it.
+        is_behind_proxy: whether a proxy asks everybody who comes who they are.
+
+    Raises:
+        PlatformError: others could come in, and nobody would ask who they are.
+    """
+    if host not in _LOOPBACK and not is_behind_proxy:
+        raise PlatformError(
+            f"The UI has no login, and others can reach {host}. Put a proxy that asks who somebody "
+            "is in front of it and pass --behind-proxy, or leave --host out."
+        )
+    prepare_home(settings)
+    export_serving(settings, unattended=False)
+    executable = str(Path(sys.executable).parent / "dagster-webserver")
+    workspace = str(PROJECT_ROOT / "workspace.yaml")
+    command = [executable, "--read-only", "-w", workspace, "-h", host, "-p", str(port)]
+    sys.exit(_run_group(command))
+
+
+def _run_group(command: Sequence[str], lock: TextIO | None = None) -> int:
     """Run a command whose processes end together, however one of them or this one is told to.
 
     Dagster ends its services when it is told to stop or misses one of them, and leaves a run that

@@ -93,22 +93,44 @@ class Stack:
 @contextmanager
 def running(home: Home, *arguments: str) -> Iterator[Stack]:
     """`cdp dev` in a home until the block ends, and then no process of it."""
-    port = _free_port()
     log = home.path / "dev.log"
     is_restart = log.exists()
-    command = ["env", f"CDP_HOME={home.path}", str(BIN / "cdp"), "dev", "--port", str(port)]
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            [*command, *arguments], stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-        )
-    try:
-        stack = Stack(home, f"http://127.0.0.1:{port}", process)
+    with _started(home, log, "dev", *arguments) as stack:
         wait_until(
             lambda: _is_up(stack, log, is_restart), seconds=START_SECONDS, what="`cdp dev` is up"
         )
         yield stack
+
+
+@contextmanager
+def looking(home: Home) -> Iterator[Stack]:
+    """`cdp look` at a home until the block ends, and then no process of it."""
+    log = home.path.with_suffix(".look.log")
+    with _started(home, log, "look") as stack:
+        wait_until(lambda: _answers(stack, log), seconds=START_SECONDS, what="`cdp look` is up")
+        yield stack
+
+
+@contextmanager
+def _started(home: Home, log: Path, *arguments: str) -> Iterator[Stack]:
+    port = _free_port()
+    command = ["env", f"CDP_HOME={home.path}", str(BIN / "cdp"), *arguments, "--port", str(port)]
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    try:
+        yield Stack(home, f"http://127.0.0.1:{port}", process)
     finally:
         _end(process)
+
+
+def _answers(stack: Stack, log: Path) -> bool:
+    assert stack.process.poll() is None, log.read_text()
+    try:
+        return bool(stack.ask("{version}"))
+    except OSError:
+        return False
 
 
 def _is_up(stack: Stack, log: Path, is_restart: bool) -> bool:

@@ -288,7 +288,8 @@ FAULTS: Final[dict[str, list[Fault]]] = {
         Fault(
             "F48",
             "The UI of Dagster, which has no login, is exposed.",
-            "It is bound to the loopback address.",
+            "It is bound to the loopback address. `cdp look`, which can launch nothing, is bound "
+            "to another one only if somebody says that a proxy asks who comes.",
         ),
         Fault(
             "F49",

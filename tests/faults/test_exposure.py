@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from cdp_assets.local import serve
+from cdp_assets.local import claim_home, serve
 from cdp_assets.settings import PROJECT_ROOT, load_settings
+from tests.homes import Home
+from tests.stacks import looking
 
 CODE = sorted((PROJECT_ROOT / "cdp_assets").rglob("*.py"))
 
@@ -30,6 +32,31 @@ def test_the_ui_has_no_login_and_is_bound_to_this_machine_alone(
     [command] = started
     assert command[command.index("-h") + 1] == "127.0.0.1"
     assert "0.0.0.0" not in "".join(command)
+
+
+@pytest.mark.fault("F48")
+def test_another_address_is_refused_unless_a_proxy_asks_who_comes(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    refused = home.cdp("look", "--host", "0.0.0.0", check=False)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("cdp: The UI has no login")
+    assert "--behind-proxy" in refused.stderr
+    assert not home.path.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.faults
+@pytest.mark.fault("F48")
+def test_who_looks_sees_the_runs_and_can_launch_and_delete_nothing(
+    loaded: Home, tmp_path: Path
+) -> None:
+    home = loaded.copy(tmp_path / "home")
+    with claim_home(load_settings({"CDP_HOME": str(home.path)}), "a run"), looking(home) as stack:
+        [(run, status)] = stack.runs().items()
+        assert status == "SUCCESS"
+        answer = stack.ask(f'mutation {{deleteRun(runId: "{run}") {{__typename}}}}')
+        assert answer == {"deleteRun": {"__typename": "UnauthorizedError"}}
+        assert stack.runs() == {run: status}
 
 
 @pytest.mark.fault("F49")
