@@ -166,7 +166,8 @@ class Platforms:
         for point in _KILLS:
             done = _cdp(self._aws_environment | {"CDP_FAILPOINT": point})
             # The run itself is killed, or sees its dbt killed.
-            expected = 1 if point.startswith("dbt.") and "event" not in point else -signal.SIGKILL
+            is_of_dbt = point.startswith("dbt.") and not point.startswith("dbt.event#")
+            expected = 1 if is_of_dbt else -signal.SIGKILL
             if done.returncode != expected:
                 raise AssertionError(f"{point}: {done.returncode}\n{done.stdout}{done.stderr}")
 
