@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-slow test-faults test-athena test-conformance test-browser lint bench bench-identity clean
+.PHONY: help setup demo dev test test-slow test-faults test-athena test-conformance test-browser lint bench bench-identity sbom clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -59,6 +59,10 @@ bench: $(READY) ## the whole pipeline against a hand-written DuckDB script, at s
 
 bench-identity: $(READY) ## identity on labelled data, with its targets; MORE=folder adds sets of yours
 	$(BIN)/python -m benchmarks.identity_suite $(if $(MORE),--more $(MORE))
+
+sbom: $(READY) ## list what the product is made of, as CycloneDX, in artifacts/
+	mkdir -p artifacts
+	$(BIN)/uv export --quiet --locked --no-dev --format cyclonedx1.5 --output-file artifacts/sbom.json
 
 clean: ## remove the environment, the local lake and every build product
 	rm -rf $(VENV) .cdp .pytest_cache .ruff_cache .hypothesis artifacts dbt_project/target dbt_project/logs

@@ -123,6 +123,7 @@ FAULTS: Final[dict[str, list[Fault]]] = {
             "F15",
             "A hundred thousand tiny files.",
             "They are loaded in batches; a tick of the sensor stays short.",
+            "Listed, planned and asked for; loading so many is not tried.",
         ),
         Fault(
             "F16",
@@ -294,7 +295,7 @@ FAULTS: Final[dict[str, list[Fault]]] = {
         Fault(
             "F49",
             "A dependency is replaced by another.",
-            "Versions and hashes of all packages are locked.",
+            "Versions and hashes of all packages are locked; `make sbom` lists them.",
         ),
         Fault(
             "F50",

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import os
+import re
 import tomllib
+from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 
 import pytest
@@ -69,6 +72,46 @@ def test_every_package_is_locked_by_its_hash() -> None:
         files = [*package.get("wheels", []), *([package["sdist"]] if "sdist" in package else [])]
         assert files, package["name"]
         assert all(file["hash"].startswith("sha256:") for file in files), package["name"]
+
+
+@pytest.mark.fault("F49")
+def test_no_package_of_the_product_forbids_what_its_own_licence_allows() -> None:
+    """Of a choice of licences one has to do; a file under the MPL may be passed on as it is."""
+    asked = {name: licence for name in _product() if (licence := _licence(name))}
+    assert len(asked) > 80
+    refused = {
+        name: licence
+        for name, licence in asked.items()
+        if not re.search(r"MIT|BSD|Apache|ISC|PSF|Python Software|MPL|Artistic", licence)
+    }
+    assert refused == {}
+
+
+def _product() -> set[str]:
+    """The packages that the product needs to run, by the lock."""
+    lock = tomllib.loads((PROJECT_ROOT / "uv.lock").read_text())
+    needs: dict[str, set[str]] = {}
+    for package in lock["package"]:
+        extras = package.get("optional-dependencies", {}).values()
+        listed = [*package.get("dependencies", []), *itertools.chain.from_iterable(extras)]
+        needs.setdefault(package["name"], set()).update(one["name"] for one in listed)
+    found, waiting = set(), ["cdp-assets"]
+    while waiting:
+        new = needs[waiting.pop()] - found
+        found |= new
+        waiting += new
+    return found
+
+
+def _licence(name: str) -> str:
+    """What a package says of its licence; empty for one that this system does not need."""
+    try:
+        about = metadata(name)
+    except PackageNotFoundError:
+        return ""
+    classifiers = [text for text in about.get_all("Classifier", []) if "License ::" in text]
+    expression, free_text = (about.get_all(key, []) for key in ("License-Expression", "License"))
+    return next(text for text in (*expression, "; ".join(classifiers), *free_text, "none") if text)
 
 
 @pytest.mark.fault("F49")
