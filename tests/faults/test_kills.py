@@ -67,7 +67,7 @@ def test_no_fail_point_is_armed_in_the_tests():
         pytest.param(["extract_crm_contacts"], id="extract"),
         pytest.param(
             ["customer_map", "published_profiles", "profile_store"],
-            marks=(pytest.mark.slow, pytest.mark.faults),
+            marks=pytest.mark.slow,
             id="identity and what is served",
         ),
     ],
