@@ -15,7 +15,7 @@ from contextlib import contextmanager
 import dagster as dg
 
 from cdp_assets.built_by import layers_of_other_code
-from cdp_assets.doctor import check_state, damage_told
+from cdp_assets.doctor import check_state, damage_told, was_moved
 from cdp_assets.errors import PlatformError
 from cdp_assets.identity.console import unapplied
 from cdp_assets.local import claim_home, dagster_instance, reconcile_orphans
@@ -130,13 +130,16 @@ def _at_work(settings: Settings, command: str) -> Iterator[dg.DagsterInstance]:
 
 
 def _catch_up(settings: Settings, instance: dg.DagsterInstance) -> None:
-    """Publish what a run that failed left behind; apply decisions of people and another model."""
+    """Publish what a run that failed left behind; apply what has changed around the records."""
     if is_behind(build_ledger(settings)):
         _say("Going on where a run failed, cleansing to publish:")
         _refresh(settings, instance)
     found = unapplied(settings)
     if found:
         _say(f"Applying {' and '.join(found)}:")
+        _refresh(settings, instance)
+    if was_moved(settings):
+        _say("This home was moved: showing its raw files where they are now, cleansing to publish:")
         _refresh(settings, instance)
     layers = layers_of_other_code(build_warehouse(settings))
     if layers:

@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from cdp_assets.built_by import BUILT_BY, refuse_newer
 from cdp_assets.errors import PlatformError
 from cdp_assets.local import claim_home
+from cdp_assets.naming import SOURCES
 from cdp_assets.resources.build import (
     build_ledger,
     build_object_store,
@@ -52,6 +53,19 @@ def check_state(settings: Settings) -> None:
     """
     if settings.profile == "local":
         _raise(_faults(settings, is_thorough=False))
+
+
+def was_moved(settings: Settings) -> bool:
+    """Whether what is published shows raw files of another folder than this home's."""
+    if settings.raw_folder is None or not settings.published_path.exists():
+        return False
+    folder = str(settings.raw_folder).replace("'", "''")
+    with open_duckdb(settings.published_path, read_only=True) as connection:
+        shown = connection.execute(
+            "select bool_and(contains(sql, ?)) from duckdb_views() where schema_name = ?",
+            [folder, SOURCES],
+        ).fetchone()
+    return shown == (False,)
 
 
 @contextmanager

@@ -30,6 +30,8 @@ _LONGEST: Final = 300
 def told(error: duckdb.Error) -> str:
     """The text of an error without what may be a value."""
     text = str(error)
+    if isinstance(error, duckdb.PermissionException):
+        return f"{text} (after a home was moved, `cdp run` shows it where its files are)"
     if isinstance(error, _OF_THE_STATEMENT):
         return text
     # Below stands the statement that failed, which the caller knows, or the value once more.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import shutil
 
 import duckdb
 import pytest
@@ -69,3 +70,16 @@ def test_no_run_tells_the_event_log_whose_data_it_was(loaded):
         path.read_bytes() for path in (loaded.path / "dagster").rglob("*") if path.is_file()
     )
     assert [value for value in canaries if value in written] == []
+
+
+@pytest.mark.slow
+def test_a_home_that_was_moved_is_set_right_by_the_next_run(loaded, tmp_path):
+    home = Home(tmp_path / "elsewhere")
+    shutil.copytree(loaded.path, home.path)
+    refused = home.cdp("summary", check=False)
+    assert refused.returncode == 1
+    assert "after a home was moved, `cdp run`" in refused.stderr
+    assert "This home was moved" in home.cdp("run").stdout
+    assert home.cdp("summary").stdout == loaded.cdp("summary").stdout
+    assert home.hashes() == loaded.hashes()
+    assert "moved" not in home.cdp("run").stdout
