@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import tempfile
 import threading
 import time
@@ -493,6 +494,13 @@ def _described(execution: Execution) -> dict[str, Any]:
     return described
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a client that was killed."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 def _handler(service: AthenaService) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -501,7 +509,11 @@ def _handler(service: AthenaService) -> type[BaseHTTPRequestHandler]:
         disable_nagle_algorithm = True
 
         def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or "{}")
+            length = int(self.headers.get("Content-Length", 0))
+            content = self.rfile.read(length)
+            if len(content) < length:
+                raise ConnectionResetError("whoever asked is gone")
+            body = json.loads(content or "{}")
             target = self.headers.get("X-Amz-Target", "")
             try:
                 self._answer(200, service.call(target.removeprefix("AmazonAthena."), body))
@@ -570,7 +582,7 @@ def _serving(catalog: Catalog, patience_seconds: float) -> Iterator[LocalAthena]
     )
     engine = DuckDBEngine(catalog)
     service = AthenaService(engine, catalog, patience_seconds)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(service))
+    server = _Server(("127.0.0.1", 0), _handler(service))
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True, name="athena-http").start()
     try:
