@@ -84,8 +84,7 @@ def replay_quarantine(settings: Settings, source: str, entity: str) -> None:
     with _at_work(settings, "cdp replay") as instance:
         store, ledger = build_object_store(settings), build_ledger(settings)
         report = replay(contract, store=store, ledger=ledger, limits=settings.limits)
-        contracts = load_contracts().values()
-        refresh_source_tables(contracts, build_warehouse(settings), ledger, store)
+        _show_raw_files(settings)
         for problem in report.problems:
             _say(f"    ! {problem}")
         _say(
@@ -140,11 +139,17 @@ def _catch_up(settings: Settings, instance: dg.DagsterInstance) -> None:
         _refresh(settings, instance)
     if was_moved(settings):
         _say("This home was moved: showing its raw files where they are now, cleansing to publish:")
+        _show_raw_files(settings)
         _refresh(settings, instance)
     layers = layers_of_other_code(build_warehouse(settings))
     if layers:
         _say(f"Other code built {', '.join(layers)}; building anew, cleansing to publish:")
         _refresh(settings, instance)
+
+
+def _show_raw_files(settings: Settings) -> None:
+    store, ledger = build_object_store(settings), build_ledger(settings)
+    refresh_source_tables(load_contracts().values(), build_warehouse(settings), ledger, store)
 
 
 def _refresh(settings: Settings, instance: dg.DagsterInstance) -> None:
