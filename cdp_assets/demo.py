@@ -130,16 +130,16 @@ def _at_work(settings: Settings, command: str) -> Iterator[dg.DagsterInstance]:
 
 def _catch_up(settings: Settings, instance: dg.DagsterInstance) -> None:
     """Publish what a run that failed left behind; apply what has changed around the records."""
+    if was_moved(settings):
+        _say("This home was moved: showing its raw files where they are now, cleansing to publish:")
+        _show_raw_files(settings)
+        _refresh(settings, instance)
     if is_behind(build_ledger(settings)):
         _say("Going on where a run failed, cleansing to publish:")
         _refresh(settings, instance)
     found = unapplied(settings)
     if found:
         _say(f"Applying {' and '.join(found)}:")
-        _refresh(settings, instance)
-    if was_moved(settings):
-        _say("This home was moved: showing its raw files where they are now, cleansing to publish:")
-        _show_raw_files(settings)
         _refresh(settings, instance)
     layers = layers_of_other_code(build_warehouse(settings))
     if layers:

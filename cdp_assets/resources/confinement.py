@@ -27,11 +27,11 @@ def confine(connection: duckdb.DuckDBPyConnection, *folders: Path | None) -> Non
         connection: just opened.
         folders: absolute; None counts for none.
     """
-    paths = [f"{folder.resolve()}/".replace("'", "''") for folder in folders if folder]
-    quoted = ", ".join(f"'{path}'" for path in paths)
     with _LOCK:
         asked = connection.execute("select current_setting('enable_external_access')").fetchone()
         if asked == (False,):
             return
+        paths = [f"{folder.resolve()}/".replace("'", "''") for folder in folders if folder]
+        quoted = ", ".join(f"'{path}'" for path in paths)
         connection.execute(f"set allowed_directories = [{quoted}]")
         connection.execute("set enable_external_access = false")

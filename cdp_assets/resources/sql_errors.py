@@ -16,7 +16,6 @@ _OF_THE_STATEMENT: Final = (
     duckdb.BinderException,
     duckdb.CatalogException,
     duckdb.ParserException,
-    duckdb.PermissionException,
     duckdb.TransactionException,
     duckdb.IOException,
     duckdb.HTTPException,
