@@ -205,6 +205,9 @@ def _run_group(command: Sequence[str], lock: TextIO | None = None) -> int:
     Dagster ends its services when it is told to stop or misses one of them, and leaves a run that
     is going on to itself: the home would stay claimed until that run has ended.
     """
+    # Where a script starts this in the background, its shell has SIGINT ignored, by which Dagster
+    # tells its services to stop.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # As its standard input, which nothing reads, every process that Dagster starts inherits the
     # claim: it lasts until the last of them has ended, even if the first was killed.
     with subprocess.Popen(command, stdin=lock, process_group=0) as process:

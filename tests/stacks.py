@@ -12,7 +12,7 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,9 @@ from tests.homes import BIN, Home
 
 START_SECONDS = 240
 STOP_SECONDS = 60
+
+# As a shell starts what a script sends to the background: with SIGINT ignored.
+_IN_BACKGROUND = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")
 
 
 def wait_until(done: Callable[[], object], *, seconds: float, what: str) -> float:
@@ -54,10 +57,19 @@ class Stack:
         with urllib.request.urlopen(request, timeout=60) as response:
             return json.load(response)["data"]
 
-    def runs(self) -> dict[str, str]:
-        """Status by run id, the latest run first."""
+    def runs(self, *, since: Collection[str] = ()) -> dict[str, str]:
+        """Status by run id, the latest run first, without those that there were before."""
         answer = self.ask("{runsOrError(limit: 20) {... on Runs {results {runId status}}}}")
-        return {run["runId"]: run["status"] for run in answer["runsOrError"]["results"]}
+        runs = answer["runsOrError"]["results"]
+        return {run["runId"]: run["status"] for run in runs if run["runId"] not in since}
+
+    def materialized_by(self, *asset: str) -> str:
+        """The latest run that materialized an asset."""
+        answer = self.ask(
+            f"{{assetOrError(assetKey: {{path: {json.dumps(asset)}}})"
+            " {... on Asset {assetMaterializations(limit: 1) {runId}}}}"
+        )
+        return answer["assetOrError"]["assetMaterializations"][0]["runId"]
 
     def sensors(self) -> dict[str, dict[str, Any]]:
         """By name: each sensor's code location and its latest ticks."""
@@ -114,7 +126,8 @@ def looking(home: Home) -> Iterator[Stack]:
 @contextmanager
 def _started(home: Home, log: Path, *arguments: str) -> Iterator[Stack]:
     port = _free_port()
-    command = ["env", f"CDP_HOME={home.path}", str(BIN / "cdp"), *arguments, "--port", str(port)]
+    command = [*_IN_BACKGROUND, "env", f"CDP_HOME={home.path}", str(BIN / "cdp"), *arguments]
+    command += ["--port", str(port)]
     with log.open("ab") as output:
         process = subprocess.Popen(
             command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True

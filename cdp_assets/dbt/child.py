@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 import threading
 import time
@@ -23,6 +24,9 @@ _EXIT_ORPHANED = 113
 def main() -> None:
     """Run the dbt command line, and end at once when the parent process is gone."""
     parent = os.getppid()
+    # A run that a script started in the background hands on that SIGINT is ignored: dbt could not
+    # be told to stop.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=end_with, args=(parent,), daemon=True).start()
 
     if sys.argv[1:] == ["--version"]:

@@ -162,14 +162,13 @@ class Platforms:
         self._objects.put_object(Bucket=bucket, Key=f"{TENANT}/{key}", Body=content)
 
     def _kill(self) -> None:
-        """Kill runs on Athena, each a little further on; each goes on where the last one died."""
+        """Kill runs on Athena, each a little further on; each goes on where the last one died.
+
+        One extraction is killed on DuckDB, too: the run after it builds anew, on either engine.
+        """
         for point in _KILLS:
-            done = _cdp(self._aws_environment | {"CDP_FAILPOINT": point})
-            # The run itself is killed, or sees its dbt killed.
-            is_of_dbt = point.startswith("dbt.") and not point.startswith("dbt.event#")
-            expected = 1 if is_of_dbt else -signal.SIGKILL
-            if done.returncode != expected:
-                raise AssertionError(f"{point}: {done.returncode}\n{done.stdout}{done.stderr}")
+            _killed(self._aws_environment, point)
+        _killed(self._local_environment, "extract.before_ledger#2")
 
     def _replace_an_object(self) -> None:
         """The last line of an object of contacts, of which there is no copy, is gone."""
@@ -314,6 +313,14 @@ def _cdp_run(environment: Mapping[str, str]) -> float:
     if done.returncode != 0:
         raise AssertionError(f"cdp run ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     return time.perf_counter() - started
+
+
+def _killed(environment: Mapping[str, str], point: str) -> None:
+    """`cdp run` in a home, which is killed, or sees its dbt killed, at a point."""
+    done = _cdp({**environment, "CDP_FAILPOINT": point})
+    is_of_dbt = point.startswith("dbt.") and not point.startswith("dbt.event#")
+    if done.returncode != (1 if is_of_dbt else -signal.SIGKILL):
+        raise AssertionError(f"{point}: {done.returncode}\n{done.stdout}{done.stderr}")
 
 
 def _cdp(environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:

@@ -20,6 +20,13 @@ from cdp_assets.dbt import child
 threading.Thread(target=child.end_with, args=(os.getppid(),), daemon=True).start()
 time.sleep(60)
 """
+_INTERRUPTED = """
+import os, signal, sys
+from cdp_assets.dbt import child
+sys.argv[1:] = ["--version"]
+child.main()
+os.kill(os.getpid(), signal.SIGINT)
+"""
 
 
 @pytest.mark.fault("F03")
@@ -37,6 +44,12 @@ def test_a_dbt_child_ends_within_five_seconds_of_a_killed_run():
     while _is_running(child) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not _is_running(child)
+
+
+@pytest.mark.fault("F04")
+def test_a_dbt_child_of_a_run_in_the_background_of_a_script_can_be_told_to_stop():
+    command = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", sys.executable, "-c", _INTERRUPTED]
+    assert subprocess.run(command, capture_output=True).returncode == -signal.SIGINT
 
 
 def _is_running(pid: int) -> bool:
