@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 import dagster as dg
 
+from cdp_assets.activation.sync import is_outdated
 from cdp_assets.built_by import layers_of_other_code
 from cdp_assets.doctor import check_state, damage_told, was_moved
 from cdp_assets.errors import PlatformError
@@ -21,7 +22,12 @@ from cdp_assets.identity.console import unapplied
 from cdp_assets.local import claim_home, dagster_instance, reconcile_orphans
 from cdp_assets.naming import IDENTITY, TRAINED_MODEL, asset_key
 from cdp_assets.profile.publish import is_behind
-from cdp_assets.resources.build import build_ledger, build_object_store, build_warehouse
+from cdp_assets.resources.build import (
+    build_ledger,
+    build_object_store,
+    build_profile_store,
+    build_warehouse,
+)
 from cdp_assets.run import run_job, run_landing_days, waiting
 from cdp_assets.settings import Settings
 from cdp_assets.sources.contracts import contract_of, load_contracts
@@ -145,6 +151,9 @@ def _catch_up(settings: Settings, instance: dg.DagsterInstance) -> None:
     if layers:
         _say(f"Other code built {', '.join(layers)}; building anew, cleansing to publish:")
         _refresh(settings, instance)
+    if is_outdated(build_warehouse(settings), build_profile_store(settings)):
+        _say("Bringing the profile store up to what is published:")
+        run_job(settings, instance, "sync_profiles", {}, on_step=_say)
 
 
 def _show_raw_files(settings: Settings) -> None:

@@ -6,7 +6,7 @@ asset reads or writes, its kill is tried at each of these moments:
 | Moment | Points |
 |---|---|
 | before it reads | `extract.before_read`, `warehouse.before_statement`, `dbt.<model>.statement` |
-| after it has read | `extract.after_read` |
+| after it has read | `<extract or sync>.after_read` |
 | half way through a write | `lake.mid_write`, `warehouse.after_statement`, `publish.mid_write` |
 | written, not committed | `<lake, sqlite, warehouse or publish>.before_commit` |
 | committed, the ledger not told | `lake.after_commit`, `<extract or publish>.before_ledger` |

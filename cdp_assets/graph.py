@@ -40,6 +40,7 @@ from cdp_assets.sensors.events import build_event_sensors
 from cdp_assets.sensors.landing import build_landing_sensors
 from cdp_assets.sensors.run_failures import build_run_sensors
 from cdp_assets.sensors.unpublished import build_unpublished_sensor
+from cdp_assets.sensors.unsynced import build_unsynced_sensor
 from cdp_assets.settings import Settings, export_match_model, export_settings
 from cdp_assets.sources.assets import build_source_assets
 from cdp_assets.sources.contracts import load_contracts
@@ -83,6 +84,7 @@ def build_defs(
             *build_run_sensors(unattended=settings.unattended),
             *build_dead_run_sensors(settings),
             build_unpublished_sensor(settings),
+            build_unsynced_sensor(settings),
             dg.AutomationConditionSensorDefinition(
                 "follow_upstream",
                 target=EVERYTHING,

@@ -35,10 +35,21 @@ refresh_profiles_job: Final = dg.define_asset_job(
     description="Cleansed tables, identity and profiles, from the raw tables as they are.",
 )
 
+sync_profiles_job: Final = dg.define_asset_job(
+    "sync_profiles",
+    selection=dg.AssetSelection.groups(ACTIVATION),
+    description="What can be looked up, brought up to what is published.",
+)
+
 train_identity_model_job: Final = dg.define_asset_job(
     "train_identity_model",
     selection=_TRAINED,
     description="A new identity model from the records as they are; nothing uses it by itself.",
 )
 
-JOBS: Final = (customer_360_job, refresh_profiles_job, train_identity_model_job)
+JOBS: Final = (
+    customer_360_job,
+    refresh_profiles_job,
+    sync_profiles_job,
+    train_identity_model_job,
+)

@@ -17,6 +17,16 @@ import duckdb
 BIN = Path(sys.executable).parent
 SEED = 11
 
+# Somebody whom the sample company does not know.
+NEW_CUSTOMER, NEW_EMAIL = "Oxenstierna", "berenike@oxenstierna.example"
+_CONTACTS = f"""\
+Id,FirstName,LastName,Email,Phone,MobilePhone,MailingStreet,MailingCity,MailingState,\
+MailingPostalCode,MailingCountry,Birthdate,GenderIdentity,Loyalty_Id__c,HasOptedOutOfEmail,\
+DoNotCall,IsDeleted,CreatedDate,SystemModstamp
+003000000000001AAA,Berenike,{NEW_CUSTOMER},{NEW_EMAIL},,,,,,,SE,,,,false,\
+false,false,2026-08-31T08:00:00.000Z,2026-08-31T08:00:00.000Z
+"""
+
 
 @dataclass(frozen=True)
 class Home:
@@ -71,6 +81,14 @@ class Home:
 
     def cdp(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         return self.command(str(BIN / "cdp"), *arguments, check=check)
+
+    def land_new_customer(self) -> None:
+        """Put an object into landing as a whole: a sensor must not see half of it."""
+        folder = self.landing / "crm" / "contacts" / "dt=2026-08-31"
+        folder.mkdir(parents=True)
+        arriving = self.path / "arriving.csv"
+        arriving.write_text(_CONTACTS)
+        arriving.rename(folder / "Contact-delta-2026-08-31-0001.csv")
 
     def copy(self, path: Path) -> Home:
         """The same home elsewhere, to change it."""

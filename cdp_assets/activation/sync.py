@@ -23,6 +23,7 @@ from cdp_assets.activation.documents import (
     profile_entries,
     some_sql,
 )
+from cdp_assets.failpoints import reach
 from cdp_assets.resources.profile_store import (
     HELD_SCHEMA,
     Entry,
@@ -103,10 +104,11 @@ def sync_profiles(
         run_id: of Dagster.
     """
     # Before anything is read: what a newer sync read is never older.
-    origin = Origin(store.begin_sync(), load_id, run_id)
+    origin, version = Origin(store.begin_sync(), load_id, run_id), warehouse.published_version()
     with warehouse.published() as reader:
         published = reader.query(content_sql(key_version(key)))
         changes = compare(published, store.held())
+        reach("sync.after_read")
         report = SyncReport(unchanged=changes.unchanged)
         # Profiles first: an identifier that moves to another customer leads somewhere throughout.
         for entries in _documents(reader, changes, key):
@@ -118,7 +120,13 @@ def sync_profiles(
     for ids in _parts(changes.gone, _WRITE_AT_ONCE):
         gone = [Entry(each, "gone") for each in ids]
         report.count(store.write(origin, gone), as_deleted=True)
+    store.mark_synced(origin, version)
     return report
+
+
+def is_outdated(warehouse: Warehouse, store: ProfileStore) -> bool:
+    """Whether a version was published that no sync has brought to the store, from end to end."""
+    return store.synced_version() != warehouse.published_version()
 
 
 def compare(published: pa.Table, held: pa.Table) -> Changes:

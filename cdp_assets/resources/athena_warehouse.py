@@ -13,6 +13,7 @@ and views that read these tables.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import re
@@ -186,6 +187,16 @@ class AthenaWarehouse:
             for table in self._glue.tables(published):
                 if table["Name"] not in current:
                     self._glue.drop(published, table["Name"])
+
+    def published_version(self) -> str:
+        """A word for the version that readers see: of what its tables point at."""
+        tables = [
+            [layer, table["Name"], table.get("Parameters"), table.get("ViewOriginalText")]
+            for layer in _LAYERS_PUBLISHED
+            for table in self._glue.tables(self.published_database(layer))
+        ]
+        told = json.dumps(sorted(tables, key=str), sort_keys=True)
+        return hashlib.sha256(told.encode()).hexdigest() if tables else ""
 
     @contextmanager
     def published(self) -> Iterator[Reader]:

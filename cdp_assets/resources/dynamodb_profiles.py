@@ -8,6 +8,7 @@ Behaves as `SQLiteProfileStore` does; the same tests hold both to it. Keys begin
 | `T#ALIAS#<hash>` | `-` | the customer id | identifier: this and the customer's, so 2 |
 | `T#INDEX#<0 to 15>` | `<customer id>` | kind and content hash | what a sync compares with |
 | `T#SYNCS` | `-` | the last sync number | |
+| `T#SYNCED` | `-` | the published version that is here, whole | |
 
 Every item says which sync wrote it, and is written on condition that none with a larger number
 did. What is deleted leaves a tombstone of ids and hashes for as long as an older run might still
@@ -93,6 +94,16 @@ class DynamoDBProfileStore:
         )
         self._table.write_each([self._put(self._index_item(entry), origin) for entry in fitting])
         return Written(len(fitting) - len(outdated), refused, tuple(outdated))
+
+    def mark_synced(self, origin: Origin, version: str) -> None:
+        """Remember that all of a published version was written, unless a newer sync said so."""
+        mark: Item = {"pk": self._pk("SYNCED"), "sk": ONLY, "version": version}
+        self._table.write_each([self._put(mark, origin)])
+
+    def synced_version(self) -> str:
+        """What `mark_synced` was told last, or nothing."""
+        mark = self._table.get(self._pk("SYNCED"))
+        return str(mark["version"]) if mark else ""
 
     def get(self, customer_id: str) -> StoredProfile | None:
         """The profile of a customer id, old or living."""

@@ -24,7 +24,6 @@ Status = Literal["loaded", "empty", "refused", "missing", "superseded"]
 
 # Statuses that settle a version of an object: nothing more is done for it on its own.
 SETTLED: Final = ("loaded", "empty", "refused")
-_SCHEMA_VERSION: Final = 1
 
 
 class LedgerError(PlatformError):
@@ -349,11 +348,12 @@ def _entries(
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    version = make_tables(connection, _SCHEMA_VERSION, _tables())
-    if version != _SCHEMA_VERSION:
+    versions = [_tables()]
+    found = make_tables(connection, versions)
+    if found > len(versions):
         raise LedgerError(
-            f"The object ledger {path} was written by another release (schema {version}, this "
-            f"release writes {_SCHEMA_VERSION}): use that release, or run `cdp doctor`."
+            f"The object ledger {path} was written by a newer release (schema {found}, this "
+            f"release writes {len(versions)}): use that release, or run `cdp doctor`."
         )
 
 

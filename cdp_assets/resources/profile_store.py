@@ -25,7 +25,6 @@ Kind = Literal["profile", "redirect", "gone"]
 # what would be refused there shows here.
 MAX_BYTES: Final = 399_000
 _ALIAS_BYTES: Final = 32
-_SCHEMA_VERSION: Final = 1
 
 HELD_SCHEMA: Final = pa.schema(
     [("customer_id", pa.string()), ("kind", pa.string()), ("content_hash", pa.string())]
@@ -136,6 +135,14 @@ class ProfileStore(Protocol):
         """
         ...
 
+    def mark_synced(self, origin: Origin, version: str) -> None:
+        """Remember that all of a published version was written, unless a newer sync said so."""
+        ...
+
+    def synced_version(self) -> str:
+        """What `mark_synced` was told last, or nothing."""
+        ...
+
     def get(self, customer_id: str) -> StoredProfile | None:
         """The profile of a customer id; of an old id, that of the customer it lives on in."""
         ...
@@ -196,6 +203,19 @@ class SQLiteProfileStore:
                 entry.customer_id for entry in fitting if not _put(connection, origin, entry)
             )
         return Written(len(fitting) - len(outdated), refused, outdated)
+
+    def mark_synced(self, origin: Origin, version: str) -> None:
+        """Remember that all of a published version was written, unless a newer sync said so."""
+        with self._connect() as connection, transaction(connection):
+            connection.execute(
+                "update synced set sync_number = ?1, version = ?2 where sync_number <= ?1",
+                [origin.sync_number, version],
+            )
+
+    def synced_version(self) -> str:
+        """What `mark_synced` was told last, or nothing."""
+        with self._connect() as connection:
+            return connection.execute("select version from synced").fetchone()["version"]
 
     def get(self, customer_id: str) -> StoredProfile | None:
         """The profile of a customer id, old or living."""
@@ -291,15 +311,15 @@ def stored_profile(found: Mapping[str, object]) -> StoredProfile | None:
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    version = make_tables(connection, _SCHEMA_VERSION, _TABLES)
-    if version != _SCHEMA_VERSION:
+    found = make_tables(connection, _VERSIONS)
+    if found > len(_VERSIONS):
         raise ProfileStoreError(
-            f"The profile store {path} was written by another release (schema {version}, this "
-            f"release writes {_SCHEMA_VERSION}): move it aside and launch refresh_profiles."
+            f"The profile store {path} was written by a newer release (schema {found}, this "
+            f"release writes {len(_VERSIONS)}): move it aside and launch refresh_profiles."
         )
 
 
-_TABLES: Final = (
+_FIRST_TABLES: Final = (
     """
     create table if not exists customers (
         customer_id text primary key, kind text not null, content_hash text not null,
@@ -315,4 +335,11 @@ _TABLES: Final = (
     "create index if not exists aliases_by_customer on aliases (customer_id)",
     "create table if not exists syncs (last_number integer not null)",
     "insert into syncs select 0 where not exists (select 1 from syncs)",
+)
+_VERSIONS: Final = (
+    _FIRST_TABLES,
+    (
+        "create table synced (sync_number integer not null, version text not null)",
+        "insert into synced values (0, '')",
+    ),
 )

@@ -7,7 +7,7 @@ damaged file; Dagster's own files (`cdp_assets.sqlite_files`).
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
@@ -64,23 +64,28 @@ def file_fault(error: sqlite3.OperationalError) -> str:
     return f"{error}. {_WHAT_TO_DO.get(code & _KIND, 'Mend that')}, then run again."
 
 
-def make_tables(connection: sqlite3.Connection, version: int, statements: Iterable[str]) -> int:
-    """Make the tables of a new file, and leave those of any other as they are.
+def make_tables(connection: sqlite3.Connection, versions: Sequence[Iterable[str]]) -> int:
+    """Make the tables of a new file, and give those of an older release what they lack.
 
     Args:
         connection: of the file.
-        version: of the schema that the statements make; above 0.
-        statements: each of which may find its work done.
+        versions: for each version of the schema the statements that lead to it from the one before,
+            the first from nothing.
 
     Returns:
-        The version of the file's schema: another than `version` is of another release.
+        The version of the file's schema: a larger one than there are is of a newer release.
     """
-    found: int = connection.execute("pragma user_version").fetchone()[0]
-    if found:
+    found = _version(connection)
+    if found >= len(versions):
         return found
-    # Another process may be making the same tables: each statement may find its work done.
     with transaction(connection):
-        for statement in statements:
-            connection.execute(statement)
-        connection.execute(f"pragma user_version = {version}")
-    return version
+        # Another process may have been faster.
+        for statements in versions[_version(connection) :]:
+            for statement in statements:
+                connection.execute(statement)
+        connection.execute(f"pragma user_version = {len(versions)}")
+    return len(versions)
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return connection.execute("pragma user_version").fetchone()[0]

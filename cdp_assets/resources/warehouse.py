@@ -124,6 +124,10 @@ class Warehouse(Statements, Protocol):
         """Make what is written now the version that readers see."""
         ...
 
+    def published_version(self) -> str:
+        """A word for the version that readers see, which no other has; nothing if there is none."""
+        ...
+
     def published(self) -> AbstractContextManager[Reader]:
         """Read the version that readers see.
 
@@ -235,6 +239,14 @@ class DuckDBWarehouse:
             with suppress(OSError):
                 incoming.unlink(missing_ok=True)
             raise
+
+    def published_version(self) -> str:
+        """A word for the version that readers see, or nothing: each is a file of its own."""
+        try:
+            found = self._published_path.stat()
+        except FileNotFoundError:
+            return ""
+        return f"{found.st_mtime_ns}-{found.st_size}"
 
     @contextmanager
     def published(self) -> Iterator[Reader]:

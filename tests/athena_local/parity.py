@@ -4,7 +4,8 @@
 
 Each is the installed command line in a home of its own: Dagster, dbt and the Python stages, on a
 laptop with DuckDB and files, and with `CDP_PROFILE=aws` over HTTP on the local Athena, S3, Glue,
-DynamoDB, SNS and Secrets Manager. After each step every row of every published table is compared.
+DynamoDB, SNS and Secrets Manager. After each step every row of every published table is compared,
+and every entry of the profile store.
 Not here: the servers (`server.py`), what the tables should hold (tests/dbt).
 """
 
@@ -19,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ import duckdb
 
 from cdp_assets.naming import CLEANSED, IDENTITY, PROFILE
 from cdp_assets.resources.athena_warehouse import AthenaWarehouse
-from cdp_assets.resources.build import build_athena
+from cdp_assets.resources.build import build_athena, build_profile_store
 from cdp_assets.resources.dynamodb import create_table
 from cdp_assets.sample.generate import SampleSize, generate
 from cdp_assets.settings import load_settings
@@ -54,12 +55,8 @@ _OF_THE_RUN: Final[Mapping[str, frozenset[str]]] = {
     "profile.profile_history": frozenset({"valid_from", "valid_to"}),
 }
 
-# Where runs of the late day are killed, in the order in which a run gets there.
+# Where runs of the late day are killed, once it is extracted, in the order in which they get there.
 _KILLS: Final = (
-    "extract.before_read#1",
-    "s3.PutObject.after#2",
-    "extract.before_ledger#2",
-    "dynamodb.TransactWriteItems.after#4",
     "warehouse.object_ledger.after_statement#2",
     "dbt.clean_crm__contacts.statement#1",
     "dbt.clean_web__events.finished#1",
@@ -69,8 +66,30 @@ _KILLS: Final = (
     "dbt.customer_profiles.statement#1",
     "glue.UpdateTable.after#3",
     "publish.before_ledger#1",
-    "dynamodb.BatchGetItem.after#1",
+    "sync.after_read#1",
 )
+# And where runs are that extract: after these, as after an object replaced, all is built anew.
+_KILLS_OF_EXTRACT: Final = (
+    "extract.before_read#1",
+    "dynamodb.TransactWriteItems.after#1",
+    "s3.PutObject.after#1",
+    "extract.before_ledger#1",
+)
+# What the last run looked at, which after one that was killed half way is less.
+_OF_THE_LAST_RUN: Final = frozenset(
+    f"{IDENTITY}.{name}"
+    for name in (
+        "changed_records",
+        "cluster_assignments",
+        "match_affected",
+        "match_candidates",
+        "source_changes",
+        "touched_identifiers",
+        "touched_keys",
+    )
+)
+_STORE: Final = "activation.profile_store"
+_KEY: Final = b"k" * 32
 
 
 @dataclass(frozen=True)
@@ -115,6 +134,11 @@ class Platforms:
         generate(self._landing, folder / "sample" / "truth.parquet", size, seed=_SEED)
         self._days = sorted({day.name for day in self._landing.glob("*/*/dt=*")})
         self._local = folder / "local"
+        self._local.mkdir(parents=True)
+        # Hashes of identifiers are equal under the same key alone.
+        key = self._local / "hmac.key"
+        key.touch(0o600)
+        key.write_bytes(_KEY)
         inherited = {
             name: value
             for name, value in os.environ.items()
@@ -130,6 +154,10 @@ class Platforms:
         }
         self._aws_environment = {**inherited, **of_aws}
         self.warehouse: AthenaWarehouse = build_athena(load_settings(of_aws))
+        self._stores = [
+            build_profile_store(load_settings(environment))
+            for environment in (self._local_environment, of_aws)
+        ]
         self._objects = boto3.client(
             "s3", region_name=REGION, endpoint_url=athena.environment["AWS_ENDPOINT_URL"]
         )
@@ -140,11 +168,13 @@ class Platforms:
         self._land([day for day in self._days if day != late])
         yield self._step("all days but one")
         self._land([late])
-        if self._with_kills:
-            self._kill()
-        yield self._step("the late day")
-        yield self._step("nothing new")
+        # Killed runs have looked at what the last one need not look at again.
+        passed_over = _OF_THE_LAST_RUN if self._with_kills else frozenset[str]()
+        self._kill(_KILLS)
+        yield self._step("the late day", passed_over)
+        yield self._step("nothing new", passed_over)
         self._replace_an_object()
+        self._kill(_KILLS_OF_EXTRACT)
         yield self._step("an object replaced: a full refresh")
         self._part_two_records()
         yield self._step("two records of a customer parted")
@@ -161,14 +191,14 @@ class Platforms:
         bucket = self._athena.lake.removeprefix("s3://")
         self._objects.put_object(Bucket=bucket, Key=f"{TENANT}/{key}", Body=content)
 
-    def _kill(self) -> None:
-        """Kill runs on Athena, each a little further on; each goes on where the last one died.
-
-        One extraction is killed on DuckDB, too: the run after it builds anew, on either engine.
-        """
-        for point in _KILLS:
-            _killed(self._aws_environment, point)
-        _killed(self._local_environment, "extract.before_ledger#2")
+    def _kill(self, points: Sequence[str]) -> None:
+        """Kill runs on Athena, each a little further on; each goes on where the last one died."""
+        for point in points if self._with_kills else ():
+            done = _cdp({**self._aws_environment, "CDP_FAILPOINT": point})
+            # The run itself is killed, or sees its dbt killed.
+            is_of_dbt = point.startswith("dbt.") and not point.startswith("dbt.event#")
+            if done.returncode != (1 if is_of_dbt else -signal.SIGKILL):
+                raise AssertionError(f"{point}: {done.returncode}\n{done.stdout}{done.stderr}")
 
     def _replace_an_object(self) -> None:
         """The last line of an object of contacts, of which there is no copy, is gone."""
@@ -192,7 +222,7 @@ class Platforms:
         header = "decision,left_record_id,right_record_id,decided_by,decided_at,note"
         self._put("decisions/parity.csv", f"{header}\n{line}\n".encode())
 
-    def _step(self, name: str) -> Step:
+    def _step(self, name: str, passed_over: Collection[str] = ()) -> Step:
         self._athena.service.forget()
         with ThreadPoolExecutor(max_workers=2) as pool:
             runs = [
@@ -202,12 +232,12 @@ class Platforms:
         local, aws = (run.result() for run in runs)
         statements = self._athena.service.statements()
         incremental = len(self._athena.service.models({"insert", "merge"}))
-        rows, differences = self._compare()
+        rows, differences = self._compare(passed_over)
         return Step(
             name, len(rows), sum(rows.values()), differences, (local, aws), statements, incremental
         )
 
-    def _compare(self) -> tuple[dict[str, int], dict[str, str]]:
+    def _compare(self, passed_over: Collection[str]) -> tuple[dict[str, int], dict[str, str]]:
         """Rows per table on DuckDB, and what differs."""
         rows: dict[str, int] = {}
         differences: dict[str, str] = {}
@@ -220,14 +250,22 @@ class Platforms:
             ours = _tables(connection, "local")
             for table in sorted(ours.keys() ^ theirs.keys()):
                 differences[table] = "published by one engine only"
-            for table in sorted(ours.keys() & theirs.keys()):
+            for table in sorted(ours.keys() & theirs.keys() - set(passed_over)):
                 if ours[table].keys() == theirs[table].keys():
-                    rows[table], difference = _difference(connection, table, ours[table])
+                    sides = (_lines(side, table, ours[table]) for side in _SIDES)
+                    rows[table], difference = _difference(connection, *sides)
                 else:
                     rows[table] = 0
                     difference = f"columns: {sorted(ours[table].keys() ^ theirs[table].keys())}"
                 if difference:
                     differences[table] = difference
+            stores = ("our_store", "their_store")
+            for name, store in zip(stores, self._stores, strict=True):
+                connection.register(name, store.held())
+            lines = [f"select {name} as line from {name}" for name in stores]
+            rows[_STORE], difference = _difference(connection, *lines)
+            if difference:
+                differences[_STORE] = difference
         return rows, differences
 
     @property
@@ -257,26 +295,27 @@ def _tables(
     return found
 
 
-def _difference(
-    connection: duckdb.DuckDBPyConnection, table: str, columns: Mapping[str, str]
-) -> tuple[int, str]:
-    """The rows of a table on DuckDB, and which ones only one engine has.
+def _lines(side: str, table: str, columns: Mapping[str, str]) -> str:
+    """A SELECT of the rows of a table, each as one value, `line`.
 
     Args:
-        connection: Athena's tables are its own, and DuckDB's are attached as `local`.
+        side: the database: DuckDB's tables are attached as `local`.
         table: with its layer.
         columns: with the types that they have on DuckDB.
     """
     shown = [_shown(table, name, kind) for name, kind in sorted(columns.items())]
-    texts = ", ".join(text for text in shown if text)
-    ours, theirs = (f"select row({texts}) as line from {side}.{table}" for side in _SIDES)
+    return f"select row({', '.join(text for text in shown if text)}) as line from {side}.{table}"
+
+
+def _difference(connection: duckdb.DuckDBPyConnection, ours: str, theirs: str) -> tuple[int, str]:
+    """How many lines DuckDB's SELECT gives, and which ones only one of the two gives."""
     counts = []
     for one, other in ((ours, theirs), (theirs, ours)):
         found = connection.execute(
             f"select count(*), min(line::varchar) from ({one} except all {other})"
         ).fetchone() or (0, None)
         counts.append(found)
-    total = connection.execute(f"select count(*) from local.{table}").fetchone() or (0,)
+    total = connection.execute(f"select count(*) from ({ours})").fetchone() or (0,)
     if not any(count for count, _ in counts):
         return total[0], ""
     (mine, my_first), (other, their_first) = counts
@@ -302,7 +341,7 @@ def _deploy(athena: LocalAthena) -> str:
 
     for name in ("ledger", "profiles", "checkpoints"):
         create_table(client("dynamodb"), f"cdp-{TENANT}-{name}")
-    client("secretsmanager").create_secret(Name=f"cdp/{TENANT}/hmac-key", SecretBinary=b"k" * 32)
+    client("secretsmanager").create_secret(Name=f"cdp/{TENANT}/hmac-key", SecretBinary=_KEY)
     return client("sns").create_topic(Name="cdp-alerts")["TopicArn"]
 
 
@@ -313,14 +352,6 @@ def _cdp_run(environment: Mapping[str, str]) -> float:
     if done.returncode != 0:
         raise AssertionError(f"cdp run ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     return time.perf_counter() - started
-
-
-def _killed(environment: Mapping[str, str], point: str) -> None:
-    """`cdp run` in a home, which is killed, or sees its dbt killed, at a point."""
-    done = _cdp({**environment, "CDP_FAILPOINT": point})
-    is_of_dbt = point.startswith("dbt.") and not point.startswith("dbt.event#")
-    if done.returncode != (1 if is_of_dbt else -signal.SIGKILL):
-        raise AssertionError(f"{point}: {done.returncode}\n{done.stdout}{done.stderr}")
 
 
 def _cdp(environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:

@@ -133,6 +133,19 @@ def test_readers_see_what_was_published_and_nothing_newer(warehouse):
         assert reader.query(sql)["customer_id"].to_pylist() == ["c_2"]
 
 
+def test_each_published_version_has_a_name_of_its_own(warehouse):
+    names = [warehouse.published_version()]
+    for customer in ("c_1", "c_2"):
+        warehouse.replace_table(
+            "profile", "customer_profiles", pa.table({"customer_id": [customer]})
+        )
+        assert warehouse.published_version() == names[-1]
+        warehouse.publish()
+        names.append(warehouse.published_version())
+    assert names[0] == ""
+    assert len(set(names)) == 3
+
+
 def test_readers_see_views_and_raw_files_too(warehouse, store):
     warehouse.replace_table("profile", "customer_profiles", pa.table({"customer_id": ["c_1"]}))
     database = warehouse.database("profile")

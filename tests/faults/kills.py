@@ -3,7 +3,7 @@
     python -m tests.faults.kills [--quick] [--only STEP]
 
 Per step of the graph: the home is set back to what it was before the step, the run is killed with
-SIGKILL at a fail-point, its retry at another, and so on up to five times; the last retry is left
+SIGKILL at a fail-point, its retry at another, and so on up to eight times; the last retry is left
 alone. Then every table, the ledger, the profile store and the published version have to equal
 those of the undisturbed run, with no scratch file left. Each run is a process of its own, forked
 from one that has loaded the graph: loading it takes longer than most steps. Not here: the points
@@ -46,7 +46,7 @@ from cdp_assets.sources.contracts import load_contracts
 # A company small enough that a step is quick and large enough that each table has rows.
 SIZE: Final = SampleSize(people=120, crm_rows=150, events=1_500, days=4, object_rows=100)
 _SEED: Final = 11
-_CHAIN: Final = 5
+_CHAIN: Final = 8
 # When a run was and what it was called, which is its own.
 _OF_THE_RUN: Final = frozenset(
     {"_loaded_at", "attempt", "load_id", "loaded_at", "occurred_at", "object_version", "run_id"}
@@ -350,17 +350,26 @@ def _later(hits: int) -> list[int]:
     return sorted({(hits + 1) // 2, hits} - {1})
 
 
-def try_kills(lab: Lab, step: Step, *, quick: bool) -> Report:
+def try_kills(lab: Lab, step: Step, share: slice, *, quick: bool) -> Report:
     """Kill a step at its points, a chain at a time, each in the home as it was before the step.
 
     Afterwards the home is as the undisturbed step left it.
+
+    Args:
+        lab: with the home as it is before the step.
+        step: to kill.
+        share: which of its chains.
+        quick: whether there is one only.
     """
     report = Report()
     job = f"try_{step.name}"
     lab.keep()
     reached = lab.recorded(job)
+    chains = chosen(step.name, reached, quick=quick)[share]
+    if not chains:
+        return report
     expected = lab.outcome(step)
-    for chain in chosen(step.name, reached, quick=quick):
+    for chain in chains:
         lab.set_back()
         killed = _killed(lab, job, chain)
         report.tried += killed
@@ -403,24 +412,34 @@ def _cut(text: str | None) -> str:
 
 
 def work_through(
-    folder: Path, base: Path, landing: Path, mine: Sequence[str], quick: bool
+    folder: Path,
+    base: Path,
+    landing: Path,
+    names: Sequence[str],
+    place: int,
+    workers: int,
+    quick: bool,
 ) -> Report:
-    """Land a last day in a copy of `base` and run step by step, killing the steps that are mine."""
+    """Land a last day in a copy of `base` and run step by step, killing the steps of these names.
+
+    Of the chains of kills each worker tries its share, by its place among them.
+    """
     folder.mkdir()
     # What dbt has parsed holds for the folder that it parsed it for.
     shutil.copytree(base, folder / "home", ignore=shutil.ignore_patterns("dbt", "lock"))
     lab, report = Lab(folder, landing), Report()
     lab.land(lab.days[-1:])
-    for step in lab.steps:
-        if step.name in mine:
+    for number, step in enumerate(lab.steps):
+        if step.name in names:
             started = time.monotonic()
-            found = try_kills(lab, step, quick=quick)
+            share = slice((place + number) % workers, None, workers)
+            found = try_kills(lab, step, share, quick=quick)
             _say(
                 f"{step.name:<32}{len(found.tried):4} kills {len(found.unreached):3} not reached"
                 f" {len(found.faults):3} faults {time.monotonic() - started:6.0f} s"
             )
             report.add(found)
-            if step.name == mine[-1]:
+            if step.name == names[-1]:
                 break
         else:
             assert lab.run(f"try_{step.name}") == 0, lab.log()
@@ -465,12 +484,11 @@ def run_kills(
 ) -> Report:
     """Land a last day in copies of `base` and try the kills of these steps, or of all."""
     names = [step.name for step in steps() if not names or step.name in names]
-    parts = [part for part in (names[place::workers] for place in range(workers)) if part]
     report = Report()
     for found in _in_processes(
         [
-            (work_through, (folder / f"worker{place}", base, landing, part, quick))
-            for place, part in enumerate(parts)
+            (work_through, (folder / f"worker{place}", base, landing, names, place, workers, quick))
+            for place in range(workers)
         ]
     ):
         report.add(found)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from tests.homes import Home
+from tests.homes import BIN, NEW_CUSTOMER, NEW_EMAIL, Home
 
 
 def _one(home: Home, sql: str) -> tuple:
@@ -61,6 +62,26 @@ def test_a_customer_is_found_by_its_id_and_by_a_record_with_what_is_published(lo
 
 
 @pytest.mark.fault("F44")
+@pytest.mark.slow
+@pytest.mark.fault("F01")
+def test_what_a_killed_run_published_and_did_not_bring_to_the_store_the_next_run_brings(
+    loaded: Home, tmp_path: Path
+):
+    home = loaded.copy(tmp_path / "home")
+    home.land_new_customer()
+    killed = home.command(
+        "env", "CDP_FAILPOINT=sync.after_read#1", str(BIN / "cdp"), "run", check=False
+    )
+    assert killed.returncode == -signal.SIGKILL
+    is_new = f"from profile.customer_profiles where last_name = '{NEW_CUSTOMER}'"
+    assert _one(home, f"select count(*) {is_new}") == (1,)
+    assert home.cdp("profile", "get", "--email", NEW_EMAIL, check=False).returncode
+    assert "Bringing the profile store up" in home.cdp("run").stdout
+    found = json.loads(home.cdp("profile", "get", "--email", NEW_EMAIL).stdout)
+    assert found["profile"]["last_name"] == NEW_CUSTOMER
+    assert "Bringing the profile store up" not in home.cdp("run").stdout
+
+
 def test_nobody_found_is_said_without_repeating_what_was_typed(loaded: Home):
     for option in ("--email", "--customer-id", "--record"):
         done = loaded.cdp("profile", "get", option, "canary@example.com", check=False)

@@ -16,7 +16,13 @@ from sqlglot import exp
 
 from cdp_assets.activation import documents
 from cdp_assets.activation.aliases import alias, key_version
-from cdp_assets.activation.sync import SyncReport, expected_count, some_customers, sync_profiles
+from cdp_assets.activation.sync import (
+    SyncReport,
+    expected_count,
+    is_outdated,
+    some_customers,
+    sync_profiles,
+)
 from cdp_assets.resources.dynamodb_profiles import DynamoDBProfileStore
 from cdp_assets.resources.profile_store import MAX_BYTES, ProfileStore, SQLiteProfileStore
 from cdp_assets.resources.warehouse import DuckDBWarehouse
@@ -110,6 +116,26 @@ def world(request: pytest.FixtureRequest, warehouse: DuckDBWarehouse, tmp_path: 
         return World(warehouse, SQLiteProfileStore(tmp_path / "profiles.sqlite"))
     client = request.getfixturevalue("dynamodb")
     return World(warehouse, DynamoDBProfileStore(client, new_table(client), "main"))
+
+
+def test_a_version_is_outdated_until_a_sync_of_it_has_ended(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not is_outdated(world.warehouse, world.store)
+    world.customer("c_1", "email:a@x.org")
+    with monkeypatch.context() as broken:
+        broken.setattr(type(world.store), "write", _unreachable)
+        with pytest.raises(RuntimeError, match="unreachable"):
+            world.sync()
+    assert is_outdated(world.warehouse, world.store)
+    world.sync()
+    assert not is_outdated(world.warehouse, world.store)
+    world.warehouse.publish()
+    assert is_outdated(world.warehouse, world.store)
+
+
+def _unreachable(*_: object) -> None:
+    raise RuntimeError("unreachable")
 
 
 def test_a_synced_customer_is_found_with_what_is_published(world: World) -> None:
@@ -286,6 +312,6 @@ def test_nothing_in_the_table_is_keyed_by_a_raw_identifier(
     world.sync()
     items = dynamodb.scan(TableName=name)["Items"]
     keys = " ".join(item["pk"]["S"] + item["sk"]["S"] for item in items)
-    assert len(items) == 5
+    assert len(items) == 6
     assert "canary" not in keys
     assert "4930123456" not in keys

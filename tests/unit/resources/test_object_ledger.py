@@ -216,7 +216,7 @@ class TestDamage:
         with pytest.raises(LedgerError, match=r"ledger\.sqlite is damaged .* run `cdp doctor`"):
             ledger.rows()
 
-    def test_a_file_of_another_release_is_refused(
+    def test_a_file_of_a_newer_release_is_refused(
         self, ledger: SQLiteObjectLedger, tmp_path: Path
     ) -> None:
         load(ledger)

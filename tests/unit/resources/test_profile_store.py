@@ -60,6 +60,15 @@ def test_sync_numbers_grow(store: ProfileStore) -> None:
     assert [store.begin_sync() for _ in range(3)] == [1, 2, 3]
 
 
+def test_the_newest_sync_says_which_version_is_there_whole(store: ProfileStore) -> None:
+    assert store.synced_version() == ""
+    store.mark_synced(origin(2), "second")
+    store.mark_synced(origin(1), "first")
+    assert store.synced_version() == "second"
+    store.mark_synced(origin(3), "third")
+    assert store.synced_version() == "third"
+
+
 def test_a_profile_is_found_by_its_id_and_its_aliases_and_says_who_wrote_it(
     store: ProfileStore,
 ) -> None:
@@ -190,7 +199,19 @@ class TestFile:
         ):
             SQLiteProfileStore(path).count()
 
-    def test_a_file_of_another_release_is_refused(self, tmp_path: Path) -> None:
+    @pytest.mark.fault("F33")
+    def test_a_file_of_the_first_release_keeps_what_it_holds(self, tmp_path: Path) -> None:
+        path = tmp_path / "profiles.sqlite"
+        SQLiteProfileStore(path).write(origin(1), [profile("a", "{}", X)])
+        with sqlite3.connect(path) as connection:
+            connection.execute("drop table synced")
+            connection.execute("pragma user_version = 1")
+        store = SQLiteProfileStore(path)
+        assert (found(store, X), store.synced_version()) == ("a", "")
+        store.mark_synced(origin(2), "version")
+        assert store.synced_version() == "version"
+
+    def test_a_file_of_a_newer_release_is_refused(self, tmp_path: Path) -> None:
         path = tmp_path / "profiles.sqlite"
         SQLiteProfileStore(path).count()
         with sqlite3.connect(path) as connection:

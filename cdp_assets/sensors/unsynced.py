@@ -1,0 +1,85 @@
+"""One sensor over the profile store: what is published and not in the store is brought there.
+
+`follow_upstream` acts on what Dagster was told of a publish. A run that is killed between the swap
+and the telling leaves a store that finds yesterday's profiles, and a second kill would, too.
+
+Here: when to ask, from what is rather than from what happened. Not here: what a sync does
+(`activation.sync`).
+"""
+
+import time
+from typing import Final
+
+import dagster as dg
+
+from cdp_assets.jobs import sync_profiles_job
+from cdp_assets.resources.profile_store import ProfileStore
+from cdp_assets.resources.warehouse import Warehouse
+from cdp_assets.sensors.landing import ACTIVE, MAX_FAILURES, runs_in_vain, starts_as
+from cdp_assets.settings import Settings
+
+_INTERVAL_SECONDS: Final = 30
+# `follow_upstream`, which comes every half minute, has the first word.
+_PATIENCE_SECONDS: Final = 120
+_VERSION_TAG: Final = "cdp/unsynced_version"
+
+
+def build_unsynced_sensor(settings: Settings) -> dg.SensorDefinition:
+    """The sensor; it starts switched on only where work may run unattended."""
+
+    @dg.sensor(
+        name="unsynced",
+        job=sync_profiles_job,
+        minimum_interval_seconds=_INTERVAL_SECONDS,
+        default_status=starts_as(settings),
+        description="What a run published, and did not get as far as the profile store, is synced.",
+    )
+    def unsynced(
+        context: dg.SensorEvaluationContext,
+        warehouse: dg.ResourceParam[Warehouse],
+        profiles: dg.ResourceParam[ProfileStore],
+    ) -> dg.RunRequest | dg.SkipReason:
+        request, cursor = request_sync(
+            context.instance, warehouse, profiles, context.cursor, time.time()
+        )
+        context.update_cursor(cursor)
+        return request
+
+    return unsynced
+
+
+def request_sync(
+    instance: dg.DagsterInstance,
+    warehouse: Warehouse,
+    profiles: ProfileStore,
+    cursor: str | None,
+    now: float,
+) -> tuple[dg.RunRequest | dg.SkipReason, str]:
+    """Ask for a sync where a version has waited for one, and nobody is at work.
+
+    Args:
+        instance: that knows the runs.
+        warehouse: whose published version may wait.
+        profiles: where it should be.
+        cursor: of the tick before: which version waited then, and since when.
+        now: in seconds since 1970.
+
+    Returns:
+        What to answer, and the cursor for the next tick.
+    """
+    version = warehouse.published_version()
+    if profiles.synced_version() == version:
+        return dg.SkipReason("The profile store has everything that is published."), ""
+    waiting, _, since = (cursor or "").partition(" ")
+    began = float(since) if waiting == version else now
+    cursor = f"{version} {began}"
+    if instance.get_runs_count(dg.RunsFilter(statuses=ACTIVE)):
+        return dg.SkipReason("A run is on its way."), cursor
+    if now < began + _PATIENCE_SECONDS:
+        return dg.SkipReason("What is published waits for the profile store."), cursor
+    tags = {_VERSION_TAG: version}
+    failures = runs_in_vain(instance, tags)
+    if failures >= MAX_FAILURES:
+        told = f"{failures} runs to sync what is published failed: look at the last one, mend the"
+        return dg.SkipReason(f"{told} cause and launch sync_profiles by hand."), cursor
+    return dg.RunRequest(run_key=f"unsynced-{version}-{failures}", tags=tags), cursor
