@@ -309,17 +309,16 @@ def _lines(side: str, table: str, columns: Mapping[str, str]) -> str:
 
 def _difference(connection: duckdb.DuckDBPyConnection, ours: str, theirs: str) -> tuple[int, str]:
     """How many lines DuckDB's SELECT gives, and which ones only one of the two gives."""
-    counts = []
-    for one, other in ((ours, theirs), (theirs, ours)):
-        found = connection.execute(
-            f"select count(*), min(line::varchar) from ({one} except all {other})"
-        ).fetchone() or (0, None)
-        counts.append(found)
-    total = connection.execute(f"select count(*) from ({ours})").fetchone() or (0,)
-    if not any(count for count, _ in counts):
-        return total[0], ""
-    (mine, my_first), (other, their_first) = counts
-    return total[0], f"{mine} rows of DuckDB ({my_first}), {other} of Athena ({their_first})"
+    [[rows]] = connection.execute(f"select count(*) from ({ours})").fetchall()
+    [[mine, my_first], [other, their_first]] = (
+        connection.execute(
+            f"select count(*), min(line::varchar) from ({one} except all {without})"
+        ).fetchall()[0]
+        for one, without in ((ours, theirs), (theirs, ours))
+    )
+    if not mine + other:
+        return rows, ""
+    return rows, f"{mine} rows of DuckDB ({my_first}), {other} of Athena ({their_first})"
 
 
 def _shown(table: str, column: str, kind: str) -> str | None:
