@@ -1,4 +1,4 @@
-"""Applying the candidate: the map, its history, the events, the redirects and what is touched.
+"""Applying the candidate: map, history, events, redirects, what is refused and what is touched.
 
 Everything is one transaction. Applying the same candidate again changes nothing.
 Not here: making the candidate (`resolve.py`), judging it (`gate.py`).
@@ -17,9 +17,12 @@ from cdp_assets.identity.tables import (
     ASSIGNMENTS,
     CHANGES,
     EVENTS,
+    HELD_BACK,
     HISTORY,
     MAP,
     REDIRECTS,
+    REFUSALS,
+    REFUSED_MERGES,
     TOUCHED,
 )
 from cdp_assets.resources.warehouse import Statements, Warehouse, whole_milliseconds
@@ -55,6 +58,8 @@ def apply_assignments(warehouse: Warehouse, run_id: str) -> Applied:
             _MARK_TOUCHED_NEW,
             f"delete from {REDIRECTS.address}",
             f"insert into {REDIRECTS.address} select * from redirects",
+            f"delete from {REFUSED_MERGES.address}",
+            f"insert into {REFUSED_MERGES.address} select * from {REFUSALS.address}",
             *_SETTLE,
             inputs=inputs,
         )
@@ -111,13 +116,25 @@ _NEWLY_PLACED = f"""
     select record_id, customer_id from {ASSIGNMENTS.address}
     where {_MOVED} and customer_id is not null"""
 
-# Customers as they were: whose rows changed, and who loses a record.
+# Customers as they were: whose rows changed, who has the address of a mailbox that did (what it
+# denies is denied to them as well), and who loses a record.
 _MARK_TOUCHED_OLD = f"""
     insert into {TOUCHED.address}
     select customer_id from (
         select mapped.customer_id
         from {MAP.address} as mapped
         where mapped.record_id in (select record_id from identity.changed_records)
+        union
+        select mapped.customer_id
+        from identity.identifiers as mailboxes
+        inner join identity.identifiers as holders
+            on mailboxes.identifier_type = holders.identifier_type
+            and mailboxes.identifier_value = holders.identifier_value
+        inner join {MAP.address} as mapped
+            on holders.record_id = mapped.record_id
+        where mailboxes.identifier_type = 'email'
+            and mailboxes.record_id like 'email:recipient:%'
+            and mailboxes.record_id in (select record_id from identity.changed_records)
         union
         select mapped.customer_id
         from {MAP.address} as mapped
@@ -202,6 +219,7 @@ _MOVE_RECORDS = (
 _SETTLE = (
     f"update {ASSIGNMENTS.address} set previous_customer_id = customer_id where {_MOVED}",
     f"delete from {CHANGES.address}",
+    f"delete from {HELD_BACK.address}",
     "delete from identity.applied_loads",
     "insert into identity.applied_loads select entity, load_id from identity.source_changes",
     "delete from identity.identifiers where not is_current",

@@ -4,7 +4,8 @@ Near a change are: records with new or lost rows, records that share an identifi
 such a record or match it, records that a human decided about, all records of the customers of any
 of these, and of the customers that a refused link ties to those. A component of links is then
 either in the scope as a whole or not at all, and a score counts within a component only, so
-clustering the scope gives what clustering everything gives.
+clustering the scope gives what clustering everything gives. Customers and refused links are those
+that were applied: a candidate that never was leaves both as they are.
 
 Here: reading. Not here: reading more than fits in memory (`parts.py`), clustering (`clusters.py`),
 ids (`stable_ids.py`), writing (`apply.py`).
@@ -20,7 +21,7 @@ import pyarrow as pa
 
 from cdp_assets.identity.decisions import CURRENT_DECISIONS
 from cdp_assets.identity.stable_ids import customer_id
-from cdp_assets.identity.tables import ASSIGNMENTS, DECISIONS, MAP, REFUSED_MERGES
+from cdp_assets.identity.tables import ASSIGNMENTS, DECISIONS, HELD_BACK, MAP, REFUSED_MERGES
 from cdp_assets.resources.warehouse import Statements
 
 
@@ -69,7 +70,7 @@ def number_records(session: Statements) -> Numbered:
 
     The temporary table `scope_records` (number, record_id...) stays until the session ends.
     """
-    tables = (MAP, REFUSED_MERGES, DECISIONS, ASSIGNMENTS)
+    tables = (MAP, REFUSED_MERGES, DECISIONS, ASSIGNMENTS, HELD_BACK)
     session.execute(*(table.create_if_missing for table in tables))
     is_rebuild = _is_rebuild(session)
     affected = {} if is_rebuild else {"affected": _affected(session)}
@@ -247,6 +248,8 @@ def limited_sql(records: str = "scope_records", more: str = "") -> str:
 _SEEDS = f"""
     with held_back as (
         select record_id from {ASSIGNMENTS.address} where is_held_back
+        union
+        select record_id from {HELD_BACK.address}
     ),
 
     near_a_change as (

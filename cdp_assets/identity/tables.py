@@ -150,6 +150,20 @@ REFUSED_MERGES: Final = IdentityTable(
     ),
 )
 
+REFUSALS: Final = IdentityTable(
+    "cluster_refusals",
+    "One row per link that is refused once cluster_assignments is applied: what refused_merges "
+    "will hold then.",
+    REFUSED_MERGES.columns,
+)
+
+HELD_BACK: Final = IdentityTable(
+    "held_back_before",
+    "One row per record that the last applied candidate held back, or one since then that "
+    "cluster_assignments replaced; none once that is applied, for it lists its own.",
+    (_record("record_id", "Identity record."),),
+)
+
 MAP: Final = IdentityTable(
     "customer_map",
     "One row per identity record, with the customer it belongs to.",
@@ -213,7 +227,10 @@ def to_write(*names: str) -> list[TableAddress]:
 
 WRITTEN_BY_RESOLVE: Final = to_write(
     "pairs_to_score",
-    *(table.name for table in (ASSIGNMENTS, CHANGES, DECISIONS, MAP, REFUSED_MERGES)),
+    *(
+        table.name
+        for table in (ASSIGNMENTS, CHANGES, DECISIONS, HELD_BACK, MAP, REFUSALS, REFUSED_MERGES)
+    ),
 )
 
 # Settling also clears what dbt's models keep for the next run.
@@ -223,5 +240,5 @@ WRITTEN_BY_APPLY: Final = to_write(
     "identifiers",
     "match_records",
     "oversized_blocks",
-    *(table.name for table in (*APPLIED, ASSIGNMENTS, CHANGES)),
+    *(table.name for table in (*APPLIED, ASSIGNMENTS, CHANGES, HELD_BACK, REFUSED_MERGES)),
 )

@@ -24,8 +24,10 @@ from cdp_assets.identity.tables import (
     ASSIGNMENTS,
     DECISIONS,
     EVENTS,
+    HELD_BACK,
     MAP,
     REDIRECTS,
+    REFUSALS,
     REFUSED_MERGES,
 )
 from cdp_assets.resources.warehouse import DuckDBWarehouse
@@ -139,11 +141,38 @@ def _held_back_and_gone() -> list[State]:
     return [State(records, links), State(left, {})]
 
 
+def _refused_then_joined() -> list[State]:
+    """A name keeps two customers of two records apart until it is corrected."""
+    names = {"A": "anna", "B": "boris", "X": None, "Y": "boris"}
+    records = {name: Person(name=first_name) for name, first_name in names.items()}
+    links = {pair: (pair[0], pair[1]) for pair in ("AX", "BX", "BY")}
+    corrected = State(records | {"A": Person(name="boris")}, links)
+    return [State(records, links), corrected, corrected]
+
+
+def _held_back_then_shorter() -> list[State]:
+    """A chain that is too long from the start, and then has lost its last record."""
+    records = dict.fromkeys("ABCDE", Person())
+    links = {pair: (pair[0], pair[1]) for pair in ("AB", "BC", "CD")}
+    shorter = _state({name: one for name, one in records.items() if name != "D"}, set(links), [])
+    return [State(records, links), shorter, shorter]
+
+
 @pytest.mark.slow
 @settings(max_examples=25, deadline=None)
-@example(states=_held_back_and_gone(), caps=(50, 3))
-@given(states=_stories(), caps=st.sampled_from([(50, 200), (3, 50), (4, 4), (50, 3)]))
-def test_looking_near_the_changes_equals_looking_at_everything(states, caps):
+@example(states=_held_back_and_gone(), caps=(50, 3), unapplied=set(), resolutions=1)
+@example(states=_refused_then_joined(), caps=(50, 200), unapplied={1}, resolutions=1)
+@example(states=_held_back_then_shorter(), caps=(50, 3), unapplied={1}, resolutions=2)
+@given(
+    states=_stories(),
+    caps=st.sampled_from([(50, 200), (3, 50), (4, 4), (50, 3)]),
+    # The states whose candidate the gate stops, or whose run is killed before it is applied.
+    unapplied=st.sets(st.integers(0, 2)),
+    resolutions=st.integers(1, 2),
+)
+def test_looking_near_the_changes_equals_looking_at_everything(
+    states, caps, unapplied, resolutions
+):
     with (
         TemporaryDirectory() as folder,
         # Held open: DuckDB then need not write the file at the end of every statement's session.
@@ -153,11 +182,15 @@ def test_looking_near_the_changes_equals_looking_at_everything(states, caps):
         near = _warehouse(Path(folder) / "near.duckdb")
         everything = _warehouse(Path(folder) / "everything.duckdb")
         before = State({}, {})
-        for state in states:
+        for place, state in enumerate(states):
             _write(near, before, state, is_rebuild=False)
+            for _ in range(resolutions):
+                resolve(near, *caps)
+            if place in unapplied:
+                continue
             _write(everything, before, state, is_rebuild=True)
+            resolve(everything, *caps)
             for warehouse in (near, everything):
-                resolve(warehouse, *caps)
                 apply_assignments(warehouse, "run")
             for table in (MAP, REDIRECTS, REFUSED_MERGES):
                 assert _rows(near, table.address) == _rows(everything, table.address)
@@ -210,6 +243,11 @@ def test_looking_part_by_part_equals_looking_at_once(states, caps, rows_in_memor
             before = state
 
 
+def _customers(warehouse: DuckDBWarehouse) -> list[str]:
+    together = f"select string_agg(record_id, '' order by record_id) from {MAP.address}"
+    return [records for (records,) in _rows(warehouse, f"({together} group by customer_id)")]
+
+
 def _happened(warehouse: DuckDBWarehouse) -> list[tuple]:
     # Without their causes: of equally new links any may be named.
     events = "event, customer_id, other_customer_id"
@@ -221,7 +259,8 @@ def test_a_proposal_leaves_every_table_as_it_is(tmp_path):
     one, other = Person(name="anna", face=0), Person(name="anna", face=1)
     _write(warehouse, State({}, {}), State({"A": one, "B": other}, {"v": ("A", "B")}), True)
     resolve(warehouse)
-    tables = [ASSIGNMENTS.address, REFUSED_MERGES.address, "identity.pairs_to_score"]
+    left = (ASSIGNMENTS, HELD_BACK, REFUSALS, REFUSED_MERGES)
+    tables = [*(table.address for table in left), "identity.pairs_to_score"]
     before = [_rows(warehouse, table) for table in tables]
     apart = State({"A": one, "B": replace(other, face=3)}, {"v": ("A", "B")})
     _write(warehouse, State({}, {}), apart, True)
@@ -230,13 +269,56 @@ def test_a_proposal_leaves_every_table_as_it_is(tmp_path):
     assert [_rows(warehouse, table) for table in tables] == before
 
 
+def test_customers_merge_though_a_run_ended_before_it_applied_that(tmp_path):
+    first, second, third = _refused_then_joined()
+    warehouse = _warehouse(tmp_path / "w.duckdb")
+    _write(warehouse, State({}, {}), first, is_rebuild=True)
+    resolve(warehouse)
+    apply_assignments(warehouse, "run")
+    assert [len(records) for records in _customers(warehouse)] == [2, 2]
+    for state in (second, third):
+        _write(warehouse, first, state, is_rebuild=False)
+        resolve(warehouse)
+    apply_assignments(warehouse, "run")
+    assert _customers(warehouse) == ["ABXY"]
+    assert _rows(warehouse, REFUSED_MERGES.address) == []
+
+
+def test_records_held_back_get_a_customer_though_a_run_ended_before_it_applied_that(tmp_path):
+    first, second, third = _held_back_then_shorter()
+    warehouse = _warehouse(tmp_path / "w.duckdb")
+    _write(warehouse, State({}, {}), first, is_rebuild=True)
+    resolve(warehouse, hard_cap=3)
+    apply_assignments(warehouse, "run")
+    assert _customers(warehouse) == ["E"]
+    for state in (second, third):
+        _write(warehouse, first, state, is_rebuild=False)
+        resolve(warehouse, hard_cap=3)
+    apply_assignments(warehouse, "run")
+    assert _customers(warehouse) == ["ABC", "E"]
+
+
+def test_refused_links_are_those_of_the_map_until_a_candidate_is_applied(tmp_path):
+    first, second, _ = _refused_then_joined()
+    warehouse = _warehouse(tmp_path / "w.duckdb")
+    _write(warehouse, State({}, {}), first, is_rebuild=True)
+    resolve(warehouse)
+    assert _rows(warehouse, REFUSED_MERGES.address) == []
+    apply_assignments(warehouse, "run")
+    refused = _rows(warehouse, REFUSED_MERGES.address)
+    assert [row[:3] for row in refused] == [("B", "X", "incompatible_first_names")]
+    _write(warehouse, first, second, is_rebuild=False)
+    resolve(warehouse)
+    assert _rows(warehouse, REFUSED_MERGES.address) == refused
+
+
 def test_applying_the_same_candidate_again_changes_nothing(tmp_path):
     warehouse = _warehouse(tmp_path / "w.duckdb")
     person = Person(name="anna")
     _write(warehouse, State({}, {}), State({"A": person, "B": person}, {"v": ("A", "B")}), True)
     resolve(warehouse)
     apply_assignments(warehouse, "run")
-    tables = [table.address for table in (*APPLIED, ASSIGNMENTS)]
+    tables = [table.address for table in (*APPLIED, ASSIGNMENTS, REFUSED_MERGES)]
     before = [_rows(warehouse, table) for table in tables]
     apply_assignments(warehouse, "run")
     assert [_rows(warehouse, table) for table in tables] == before

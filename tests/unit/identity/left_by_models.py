@@ -7,7 +7,7 @@ from datetime import datetime
 import pyarrow as pa
 
 from cdp_assets.identity.stable_ids import customer_id
-from cdp_assets.identity.tables import ASSIGNMENTS, CHANGES, MAP, REFUSED_MERGES
+from cdp_assets.identity.tables import ASSIGNMENTS, CHANGES, MAP, REFUSALS
 from cdp_assets.resources.warehouse import Warehouse
 
 AT = datetime.fromisoformat("2025-01-01")
@@ -89,5 +89,5 @@ def candidate(warehouse: Warehouse) -> list[list[str]]:
     """Every row that a resolution wrote, as text, in one order: assignments, changes, refused."""
     return [
         sorted(map(str, warehouse.query(f"select * from {table.address}").to_pylist()))
-        for table in (ASSIGNMENTS, CHANGES, REFUSED_MERGES)
+        for table in (ASSIGNMENTS, CHANGES, REFUSALS)
     ]
