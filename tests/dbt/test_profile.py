@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -9,7 +10,10 @@ from typing import Any
 
 import pytest
 
+from cdp_assets.identity.touched import acknowledge_published
+
 from .conftest import Platform
+from .test_identity import identify, warehouse
 
 Objects = Sequence[tuple[str, list[dict[str, Any]]]]
 TABLES = (
@@ -131,6 +135,74 @@ def test_the_golden_record_does_not_depend_on_the_order_of_arrival(
         assert forward.rows(f"profile.{table}") == backward.rows(f"profile.{table}"), table
 
 
+# Case: what its contact and its mailboxes say, then the address that survives.
+ADDRESS_CASES: dict[str, tuple[list[dict], list[dict], str]] = {
+    "what-we-send-or-a-server-refuses-observes-nothing": (
+        [
+            contact("a", "2025-01-01T00:00:00Z", email="old"),
+            contact("a", "2025-02-01T00:00:00Z", email="new"),
+        ],
+        [
+            email("Send", "2025-03-01T00:00:00Z", recipient_email="old"),
+            email("Delivery", "2025-03-01T00:00:01Z", recipient_email="old"),
+            email("Bounce", "2025-03-01T00:00:02Z", recipient_email="old", bounce_type="Permanent"),
+        ],
+        "new",
+    ),
+    "who-only-asks-to-be-left-alone-there-chooses-nothing": (
+        [
+            contact("a", "2025-01-01T00:00:00Z", email="old"),
+            contact("a", "2025-02-01T00:00:00Z", email="new"),
+        ],
+        [
+            email("Complaint", "2025-03-01T00:00:00Z", recipient_email="old"),
+            email("Subscription", "2025-03-01T00:00:01Z", recipient_email="old")
+            | {"is_unsubscribe_all": "true"},
+        ],
+        "new",
+    ),
+    "who-reads-there-has-the-address": (
+        [
+            contact("a", "2025-01-01T00:00:00Z", email="old"),
+            contact("a", "2025-02-01T00:00:00Z", email="new"),
+        ],
+        [email("Click", "2025-03-01T00:00:00Z", recipient_email="old")],
+        "old",
+    ),
+    "who-is-only-written-to-keeps-the-address": (
+        [],
+        [email("Send", "2025-03-01T00:00:00Z", recipient_email="old")],
+        "old",
+    ),
+}
+
+
+def test_an_address_is_observed_by_what_its_owner_does(platform: Platform) -> None:
+    contacts, mails = [], []
+    for case, (said_in_crm, said_by_mail, _) in ADDRESS_CASES.items():
+        contacts += [
+            row | {"contact_id": f"{case}:a", "email": f"{row['email']}@{case}.org"}
+            for row in said_in_crm
+        ]
+        mails += [
+            row
+            | {"recipient_email": f"{row['recipient_email']}@{case}.org"}
+            | {"message_id": f"{case}:{number}"}
+            for number, row in enumerate(said_by_mail)
+        ]
+    land(platform, [("crm__contacts", contacts), ("email__events", mails)])
+    values = platform.query("select record_id, identifier_value from identity.identifiers")
+    platform.assign(
+        {record: case for record, value in values for case in ADDRESS_CASES if case in value},
+        touched=[],
+    )
+    platform.profile()
+    emails = platform.query("select customer_id, email from profile.customer_profiles")
+    assert dict(emails) == {
+        case: f"{address}@{case}.org" for case, (*_, address) in ADDRESS_CASES.items()
+    }
+
+
 FIRST, SECOND, THIRD = (f"2025-01-0{number}T00:00:00Z" for number in (1, 2, 3))
 MAY = {"is_email_opted_out": "false"}
 MUST_NOT = {"is_email_opted_out": "true"}
@@ -215,6 +287,94 @@ def test_email_marketing_follows_the_newest_word_per_record_and_any_denial(
     assert {case: (is_allowed, reason) for case, is_allowed, reason in decided} == {
         case: expected for case, (*_, expected) in EMAIL_CASES.items()
     }
+
+
+def test_a_mailbox_that_is_nobodys_denies_everyone_who_has_its_address(platform: Platform) -> None:
+    # Two people share home@, so its mailbox is neither's; club@ has more people than the cap.
+    people = {"Ann": "home", "Bob": "home", "Zoe": "own"}
+    people |= dict.fromkeys(["Cid", "Dora", "Emil", "Faye", "Gus", "Hans", "Ida"], "club")
+    platform.lake.deliver(
+        "crm__contacts",
+        [
+            contact(name, FIRST, first_name=name, email=f"{box}@x.org", **MAY)
+            for name, box in people.items()
+        ],
+    )
+    platform.lake.deliver(
+        "email__events",
+        [
+            email("Send", SECOND, recipient_email=f"{box}@x.org", message_id=box)
+            for box in ("home", "club", "own")
+        ],
+    )
+    identify(platform)
+    platform.profile()
+    assert mail_words(platform) == dict.fromkeys(people, (True, "not_opted_out"))
+    acknowledge_published(warehouse(platform))
+
+    home = email("Complaint", THIRD, recipient_email="Home+news@x.org")
+    club = email("Subscription", THIRD, recipient_email="club@x.org", **LEFT)
+    platform.lake.deliver("email__events", [home, club])
+    identify(platform)
+    platform.profile()
+    words = {"home": (False, "complaint"), "club": (False, "unsubscribed")}
+    words["own"] = (True, "not_opted_out")
+    assert mail_words(platform) == {name: words[box] for name, box in people.items()}
+    assert platform.query(
+        """
+        select distinct reason, source, record_id, decided_at::date::varchar
+        from profile.customer_consents
+        where reason in ('complaint', 'unsubscribed') order by 1
+        """
+    ) == [
+        ("complaint", "email", f"email:recipient:{md5('home@x.org')}", "2025-01-03"),
+        ("unsubscribed", "email", f"email:recipient:{md5('club@x.org')}", "2025-01-03"),
+    ]
+    after_increment = platform.rows("profile.customer_consents")
+    platform.profile(full_refresh=True)
+    assert platform.rows("profile.customer_consents") == after_increment
+
+    # An earlier delivery, which wins, says that another address complained.
+    platform.lake.deliver("email__events", [home | {"recipient_email": "new@x.org"}], "2025-02-28")
+    acknowledge_published(warehouse(platform))
+    identify(platform)
+    platform.profile()
+    words["home"] = (True, "not_opted_out")
+    assert mail_words(platform) == {name: words[box] for name, box in people.items()}
+
+
+def test_a_shared_mailbox_that_rejoins_permits_nobody_else(platform: Platform) -> None:
+    must_not, silent = contact("1", FIRST, **MUST_NOT), contact("2", FIRST)
+    land(
+        platform,
+        [
+            ("crm__contacts", [one | {"email": "ann@example.com"} for one in (must_not, silent)]),
+            ("email__events", [email("Subscription", SECOND, **REJOINED)]),
+        ],
+    )
+    platform.assign({"crm:contact:1": "one", "crm:contact:2": "two"}, touched=[])
+    platform.profile()
+    assert platform.query(
+        "select customer_id, is_allowed, reason from profile.customer_consents"
+        " where purpose = 'email_marketing' order by 1"
+    ) == [("one", False, "opted_out"), ("two", False, "no_evidence")]
+
+
+def mail_words(platform: Platform) -> dict[str, tuple[bool, str]]:
+    """What email marketing may do with the customer of each contact, and why."""
+    rows = platform.query(
+        """
+        select split_part(mapped.record_id, ':', 3), is_allowed, reason
+        from profile.customer_consents
+        inner join identity.customer_map as mapped using (customer_id)
+        where purpose = 'email_marketing' and mapped.record_id like 'crm:contact:%'
+        """
+    )
+    return {name: (is_allowed, reason) for name, is_allowed, reason in rows}
+
+
+def md5(text: str) -> str:
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
 def test_unknown_is_denied_and_a_denial_on_any_device_denies_the_customer(

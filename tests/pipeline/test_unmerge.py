@@ -66,7 +66,9 @@ _STRANGERS = """
         union all
         select customer_id, record_id from profile.customer_events
         union all
-        select customer_id, record_id from profile.customer_consents where record_id is not null
+        select customer_id, record_id from profile.customer_consents
+        -- What a mailbox denies is denied to everybody who has its address.
+        where record_id is not null and record_id not like 'email:recipient:%'
     ) as claimed
     inner join identity.customer_map as mapped on claimed.record_id = mapped.record_id
     where claimed.customer_id <> mapped.customer_id"""

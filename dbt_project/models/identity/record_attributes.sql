@@ -68,12 +68,21 @@ callers as {{ inlined() }} (
     where record_id is not null {{ and_changed_record() }}
 ),
 
+-- An address is seen in use by what its owner does there, not by what we send, what servers answer
+-- or a wish to be left alone. Without that it has the earliest time a row may have: it yields to
+-- any address that somebody gave, and stands where there is no other.
 recipients as {{ inlined() }} (
     select
         record_id,
         lower(trim(recipient_email)) as email,
         event_at as first_seen_at,
-        event_at as last_seen_at
+        case
+            when
+                event_type in ('Open', 'Click')
+                or (event_type = 'Subscription' and not is_unsubscribe_all)
+                then event_at
+            else timestamp '1900-01-01 00:00:00'
+        end as last_seen_at
     from {{ ref('clean_email__events') }}
     where record_id is not null {{ and_changed_record() }}
 ),

@@ -7,6 +7,11 @@ records as (
     {{ of_customers_to_write() }}
 ),
 
+identifiers as (
+    select * from {{ ref('customer_identifiers') }}
+    {{ of_customers_to_write() }}
+),
+
 crm_contacts as (
     select * from {{ ref('clean_crm__contacts') }}
 ),
@@ -60,9 +65,19 @@ digital_moments as (
     group by record_id
 ),
 
+addresses as (
+    select
+        customer_id,
+        identifier_value as email_key
+    from identifiers
+    where identifier_type = 'email'
+),
+
+-- Also of mailboxes that belong to none of these customers: see `heard`.
 email_moments as (
     select
         record_id,
+        email_key,
         max(case when event_type = 'Bounce' then event_at end) as bounced_at,
         max(case when event_type = 'Complaint' then event_at end) as complained_at,
         max(case when event_type = 'Subscription' and is_unsubscribe_all then event_at end)
@@ -71,12 +86,12 @@ email_moments as (
             as resubscribed_at
     from email_events
     where
-        record_id in (select records.record_id from records)
+        email_key in (select addresses.email_key from addresses)
         and (
             (event_type = 'Bounce' and bounce_type = 'Permanent')
             or event_type in ('Complaint', 'Subscription')
         )
-    group by record_id
+    group by record_id, email_key
 ),
 
 email_denials as (
@@ -183,22 +198,42 @@ verdicts as (
         and (lapsed_at is null or allowed_at > lapsed_at)
 ),
 
--- Any denial on any record decides for the customer.
-ranked as (
+-- A mailbox that several people share is a customer of its own, or nobody's. Its denial is one of
+-- the address, and reaches everyone who has that; its permission is nobody else's.
+heard as (
     select
         records.customer_id,
-        verdicts.*,
-        row_number() over (
-            partition by records.customer_id, verdicts.purpose
-            order by
-                verdicts.is_allowed,
-                verdicts.decided_at desc,
-                verdicts.source,
-                verdicts.record_id
-        ) as place
+        verdicts.*
     from verdicts
     inner join records
         on verdicts.record_id = records.record_id
+
+    union all
+
+    select
+        addresses.customer_id,
+        verdicts.*
+    from verdicts
+    inner join email_moments
+        on verdicts.record_id = email_moments.record_id
+    inner join addresses
+        on email_moments.email_key = addresses.email_key
+    where not verdicts.is_allowed
+),
+
+-- Any denial on any record decides for the customer.
+ranked as (
+    select
+        *,
+        row_number() over (
+            partition by customer_id, purpose
+            order by
+                is_allowed,
+                decided_at desc,
+                source,
+                record_id
+        ) as place
+    from heard
 ),
 
 customers as (
