@@ -20,7 +20,8 @@ def compatible_names(left: str, right: str) -> bool:
     """Whether one name may be the other: an initial, a typing error, a short form, the same sound.
 
     Args:
-        left: first name key: folded, nicknames replaced by their canonical name; not empty.
+        left: first name key: folded (so it has 100 letters at most), nicknames replaced by their
+            canonical name; not empty.
         right: the same of the other record.
     """
     if left == right:

@@ -60,7 +60,6 @@ RENAMED: Final = {
     "from_utf8": "decode",
     "histogram": "histogram",
     "last_day_of_month": "last_day",
-    "levenshtein_distance": "levenshtein",
     "map": "map",
     "map_keys": "map_keys",
     "map_values": "map_values",
@@ -84,7 +83,7 @@ REPAIRED: Final = frozenset(
     array_remove array_sort array_union at_timezone chr codepoint concat crc32 current_timezone date
     date_add date_diff date_format date_parse date_trunc element_at from_big_endian_64
     from_iso8601_date from_iso8601_timestamp from_unixtime greatest hmac_sha256 json_array_length
-    json_extract json_extract_scalar json_format json_parse least md5 millisecond none_match now
+    json_extract json_extract_scalar json_format json_parse least levenshtein_distance md5 millisecond none_match now
     rand random reduce regexp_count regexp_extract regexp_extract_all regexp_replace sequence
     sha1 sha256 sha512 slice split_part substr to_iso8601
     to_milliseconds to_unixtime uuid xxhash64""".split()
@@ -235,6 +234,11 @@ MACROS: Final = (
     """create macro trino_split_part(s, d, i) as case
         when i < 1 then error('INVALID_FUNCTION_ARGUMENT: Index must be greater than zero')
         when i > len(string_split(s, d)) then null else split_part(s, d, i) end""",
+    """create macro trino_levenshtein_distance(a, b) as case
+        when least(length(a), length(b)) > 0
+        and greatest(length(a), length(b)) * (least(length(a), length(b)) - 1) > 1000000
+        then error('INVALID_FUNCTION_ARGUMENT: The combined inputs for Levenshtein distance are too large')
+        else levenshtein(a, b) end""",
     "create macro trino_codepoint(s) as unicode(s)",
     "create macro trino_chr(n) as chr(cast(n as integer))",
     # The days between two dates are a number on DuckDB, and an interval on Trino.

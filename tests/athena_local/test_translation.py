@@ -78,7 +78,12 @@ VALUES: dict[str, list[tuple[str, str | None]]] = {
         ("concat_ws('-', 'a', cast(null as varchar), 'b')", "a-b"),
     ],
     "sums of bigint are bigint": [("sum(x) from (values bigint '1', bigint '2') as t (x)", "3")],
-    "edits between two texts": [("levenshtein_distance('kitten', 'sitting')", "3")],
+    "edits between two texts": [
+        ("levenshtein_distance('kitten', 'sitting')", "3"),
+        ("levenshtein_distance(rpad('a', 1000, 'a'), rpad('b', 1000, 'a'))", "1"),
+        ("levenshtein_distance(rpad('a', 2000, 'a'), '')", "2000"),
+        ("levenshtein_distance('a', cast(null as varchar))", None),
+    ],
     "a scalar of JSON is text; anything else is NULL": [
         ("""json_extract_scalar('{"a": {"b": "x"}}', '$.a.b')""", "x"),
         ("""json_extract_scalar('{"a": 1}', '$.a')""", "1"),
@@ -297,6 +302,10 @@ FAILURES = [
         "FUNCTION_NOT_FOUND: line 1:8: Function 'list_sort' not registered",
     ),
     ("select levenshtein('a', 'b')", "FUNCTION_NOT_FOUND: line 1:8: Function 'levenshtein' not"),
+    (
+        "select levenshtein_distance(rpad('a', 1001, 'a'), rpad('b', 1001, 'b'))",
+        "INVALID_FUNCTION_ARGUMENT: The combined inputs for Levenshtein distance are too large",
+    ),
     ("select 1,\n  epoch_us(now())", "FUNCTION_NOT_FOUND: line 2:3: Function 'epoch_us' not"),
     ("select jaro_winkler_similarity('a', 'b')", "FUNCTION_NOT_FOUND"),
     ("select 1::bigint", "SYNTAX_ERROR: line 1:9: mismatched input '::'"),

@@ -381,3 +381,23 @@ def test_sql_and_python_agree_on_who_can_be_one_person(run_dbt, tmp_path):
         **{("date", n): compatible_birth_dates(a, b) for n, (a, b, _) in enumerate(BIRTH_DATES)},
     }
     assert in_sql == in_python
+
+
+def test_the_newest_value_and_the_oldest_are_found_from_1900_on(run_dbt, tmp_path):
+    values = ", ".join(
+        f"('{name}', timestamp '{moment}')"
+        for name, moment in [
+            ("Moe", "1969-12-31 23:59:59.999999"),
+            ("Ann", "2199-12-31 23:59:59.999999"),
+            ("Zoe", "1900-01-01 00:00:00"),
+            ("Kim", "2025-03-01 00:00:00"),
+        ]
+    )
+    sql = (
+        "select {{ newest('name', 'seen') }} as newest, {{ oldest('name', 'seen') }} as oldest,"
+        """ {{ newest('name', 'seen', "name <> 'Ann' and name <> 'Kim'") }} as before_1970"""
+        f" from (values {values}) as t (name, seen)"
+    )
+    shown = run_dbt(tmp_path / "empty.duckdb", "show", "--inline", sql)
+    [row] = shown.results[0].agate_table.rows
+    assert (row["newest"], row["oldest"], row["before_1970"]) == ("Ann", "Zoe", "Moe")

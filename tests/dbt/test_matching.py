@@ -6,6 +6,7 @@ import math
 import random
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +197,59 @@ def test_a_value_that_links_nobody_is_no_evidence_and_no_meeting_place(plain):
     in_turn = matched(plain)
     match(plain, "--full-refresh")
     assert matched(plain) == in_turn
+
+
+@pytest.mark.slow
+def test_who_is_known_by_another_number_since_one_stands_for_nobody_is_found_under_it(plain):
+    by_phone = (*PLAIN.blocking, BlockingRule("phone", "phone"))
+    plain.choose_model(replace(PLAIN, version="by phone", blocking=by_phone))
+    crowd = ["Bob", "Cleo", "Dora", "Emil", "Fritz", "Gerd", "Hans", "Ivo"]
+    busy, own = "+442079460018", "+442079460019"
+    plain.lake.deliver(
+        "crm__contacts",
+        [
+            contact(1, first_name="Ann", phone_e164=busy, mobile_phone_e164=own),
+            contact(2, first_name="Ann", phone_e164=own),
+            *[contact(n, first_name=name, phone_e164=busy) for n, name in enumerate(crowd[:-1], 3)],
+        ],
+    )
+    identify(plain)
+    assert ("1", "2") not in pairs(plain)
+
+    plain.lake.deliver("crm__contacts", [contact(10, first_name=crowd[-1], phone_e164=busy)])
+    identify(plain)
+    assert not is_rebuild(plain)
+    in_turn = matched(plain)
+    assert list(pairs(plain)) == [("1", "2")]
+    match(plain, "--full-refresh")
+    assert without_progress(matched(plain)) == without_progress(in_turn)
+
+
+def test_no_value_is_too_long_to_be_compared_and_all_of_a_name_is_published(plain):
+    long = "Maximilian" * 101
+    names = ("first_name", "last_name")
+    places = ("mailing_street", "mailing_city", "mailing_state", "mailing_postal_code")
+    told = dict.fromkeys((*names, *places, "national_id"), long)
+    plain.lake.deliver(
+        "crm__contacts",
+        [
+            contact(1, **told, email=f"{long}@home.net"),
+            contact(2, **told, email=f"{'a' * 245}@home.net"),
+        ],
+    )
+    match(plain)
+    [compared] = plain.query(
+        "select max(length(first_name)), max(length(first_name_key)), max(length(last_name)),"
+        " max(length(street)), max(length(city)), max(length(state)), max(length(postcode)),"
+        " max(length(national_id)), max(length(email)), count(email) from identity.match_records"
+    )
+    assert compared == (100,) * 8 + (254, 1)
+    assert list(pairs(plain)) == [("1", "2")]
+    published = plain.query(
+        "select distinct first_name, last_name, length(first_name_key)"
+        " from identity.identity_records"
+    )
+    assert published == [(long, long, 100)]
 
 
 # With a cap of three: Lee passes it upwards and downwards, and Poe is left and joined.

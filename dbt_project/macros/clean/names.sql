@@ -1,6 +1,12 @@
 {# Normalised forms of the names of people and places. Version 1: a change needs a full refresh. #}
 
-{# A personal name folded for comparison: lower case, no accents, letters only, single spaces.
+{# How much of a folded text is kept, and so compared. Nobody limits what senders write, and an edit
+   distance costs the product of two lengths: Trino refuses it from about a thousand letters on. #}
+{% macro compared_part(folded) %}{{- return("substr(" ~ folded ~ ", 1, 100)") -}}{% endmacro %}
+
+
+{# A personal name folded for comparison: lower case, no accents, letters only, single spaces,
+   `compared_part` of it.
 
    `Zoë`, `ZOE` and `zoe` fold alike, `O'Brien` to `obrien`, `Anne-Marie` to `anne marie`. Letters
    without a decomposition are spelt out (ß ss, æ ae, ø o, ł l). NULL where no letter is left. #}
@@ -10,7 +16,7 @@
     {%- set joined = "translate(" ~ plain ~ ", 'øłđðħı''`´ʹʼ‘’', 'olddhi')" -%}
     {%- set spelt = "replace(replace(replace(replace(" ~ joined
         ~ ", 'ß', 'ss'), 'æ', 'ae'), 'œ', 'oe'), 'þ', 'th')" -%}
-    nullif(trim({{ replace_pattern(spelt, "[^\\p{L}]+", " ") }}), '')
+    nullif(trim({{ compared_part(replace_pattern(spelt, "[^\\p{L}]+", " ")) }}), '')
 {%- endmacro %}
 
 
@@ -46,9 +52,10 @@
 
 
 {# A line of an address, or any text, folded for comparison: lower case, no accents, letters and
-   digits only, single spaces. NULL where nothing is left. #}
+   digits only, single spaces, `compared_part` of it. NULL where nothing is left. #}
 {% macro fold_text(text) -%}
-    nullif(trim({{ replace_pattern(strip_marks("lower(" ~ text ~ ")"), "[^\\p{L}\\p{N}]+", " ") }}), '')
+    {%- set spaced = replace_pattern(strip_marks("lower(" ~ text ~ ")"), "[^\\p{L}\\p{N}]+", " ") -%}
+    nullif(trim({{ compared_part(spaced) }}), '')
 {%- endmacro %}
 
 {# `m`, `f`, or what was given, folded. #}
@@ -62,7 +69,7 @@
     end
 {%- endmacro %}
 
-{# A number that a state gave, without spaces and punctuation. #}
+{# A number that a state gave, without spaces and punctuation, `compared_part` of it. #}
 {% macro fold_number(number) -%}
-    nullif({{ replace_pattern("lower(" ~ number ~ ")", "[^\\p{L}\\p{N}]+") }}, '')
+    nullif({{ compared_part(replace_pattern("lower(" ~ number ~ ")", "[^\\p{L}\\p{N}]+")) }}, '')
 {%- endmacro %}

@@ -6,13 +6,18 @@ with keyed as {{ materialized() }} (
     {{ numbered_keys(ref('match_records'), ['record_id', 'is_current'], 'true') }}
 ),
 
--- What is not current belongs to a record that changed, too.
+-- What is not current belongs to a record that changed, or that is told anew because a value of it
+-- began or ceased to stand for nobody: its new keys count as much as those it had.
 changed as {{ materialized() }} (
     select *
     from keyed
     where
-        not is_current
-        or record_id in (select changes.record_id from {{ ref('changed_records') }} as changes)
+        record_id in (
+            select retired.record_id from keyed as retired
+            where not retired.is_current
+            union all
+            select changes.record_id from {{ ref('changed_records') }} as changes
+        )
 ),
 
 final as (
