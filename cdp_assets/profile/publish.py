@@ -9,8 +9,6 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Final
 
-import pyarrow.compute as pc
-
 from cdp_assets.failpoints import reach
 from cdp_assets.identity.touched import acknowledge_published
 from cdp_assets.naming import CLEANSED, SOURCES, clean_name
@@ -100,13 +98,7 @@ def is_behind(ledger: ObjectLedger) -> bool:
 
 def unpublished_load_id(ledger: ObjectLedger) -> int | None:
     """The newest load that no published version has; None where there is none."""
-    published = ledger.published_load_id()
-    # Nearly always true, and far cheaper than every row.
-    if ledger.max_load_id() <= published:
-        return None
-    is_settled = pc.field("status").isin(SETTLED)
-    newest = max(ledger.rows().filter(is_settled)["load_id"].to_pylist(), default=0)
-    return newest if newest > published else None
+    return ledger.newest_settled(ledger.published_load_id())
 
 
 def completeness(warehouse: Warehouse) -> dict[str, float]:

@@ -11,7 +11,7 @@ could lag. Keys begin with the tenant.
 | `T#OBJECT#<key>` | `HEAD` | revision, current load | `current`, every write to it |
 | `T#OBJECT#<key>` | `LOAD#<load id>` | a reservation and its outcome | `begin`, `commit` |
 | `T#LOADS#<load id / 10,000>` | `<load id>` | the entry | `rows`, `current` |
-| `T#SOURCE#<source>` | `<object key>` | version that is settled | `loaded_versions`, `settled` |
+| `T#SOURCE#<source>` | `<object key>` | what is settled of it | `settled` |
 | `T#REPEATS` | `<load id>` | a load of an object begun before | `needs_full_refresh` |
 | `T#UNKNOWN` | hash of the key | an object that no contract speaks of | `unknown` |
 
@@ -38,6 +38,7 @@ from cdp_assets.resources.object_ledger import (
     LedgerEntry,
     LedgerError,
     Reservation,
+    Settled,
     Status,
     UnknownObject,
 )
@@ -76,22 +77,15 @@ class DynamoDBObjectLedger:
         self._table = Table(client, table, "object ledger")
         self._tenant = tenant
 
-    def loaded_versions(self, source: str) -> dict[str, tuple[str, int]]:
-        """Settled objects of a source: key -> (object version, contract version)."""
-        return {
-            str(item["sk"]): (str(item["object_version"]), cast(int, item["contract_version"]))
-            for item in self._table.query(self._pk("SOURCE", source))
-        }
-
-    def settled(self, keys: Collection[str]) -> dict[str, tuple[str, int]]:
-        """The same of these keys only, of whatever source: for a page of a listing."""
+    def settled(self, keys: Collection[str]) -> dict[str, Settled]:
+        """What is settled of these objects; of the others nothing."""
         # landing/<source>/...: of a key without a source nothing was ever loaded.
         places = {
             (self._pk("SOURCE", key.split("/")[1]), key) for key in keys if key.count("/") > 1
         }
-        found = self._table.get_many(places, ["object_version", "contract_version"])
+        found = self._table.get_many(places, Settled._fields)
         return {
-            key: (str(item["object_version"]), cast(int, item["contract_version"]))
+            key: Settled(*(cast(Any, item[name]) for name in Settled._fields))
             for (_, key), item in found.items()
         }
 
@@ -151,6 +145,11 @@ class DynamoDBObjectLedger:
     def max_load_id(self) -> int:
         """The largest load id reserved so far, or 0."""
         return self._number("COUNTER")
+
+    def newest_settled(self, since_load_id: int) -> int | None:
+        """The largest settled load id above this one."""
+        above = self._entries(since_load_id)
+        return max((entry.load_id for entry in above if entry.status in SETTLED), default=None)
 
     def needs_full_refresh(self, since_load_id: int) -> bool:
         """Tell whether a key loaded after `since_load_id` had been extracted before."""
@@ -229,6 +228,7 @@ class DynamoDBObjectLedger:
                         "sk": entry.object_key,
                         "object_version": entry.object_version,
                         "contract_version": entry.contract_version,
+                        "load_id": entry.load_id,
                     }
                 )
             )
@@ -283,9 +283,11 @@ class DynamoDBObjectLedger:
         item = self._table.get(self._loads(load_id), _padded(load_id))
         return _entry(item) if item else None
 
-    def _entries(self) -> Iterator[LedgerEntry]:
-        for first in range(0, self.max_load_id() + 1, _BUCKET):
-            yield from map(_entry, self._table.query(self._loads(first)))
+    def _entries(self, since_load_id: int = 0) -> Iterator[LedgerEntry]:
+        """Every entry above a load id, in order."""
+        after = _padded(since_load_id)
+        for first in range(since_load_id // _BUCKET * _BUCKET, self.max_load_id() + 1, _BUCKET):
+            yield from map(_entry, self._table.query(self._loads(first), after=after))
 
     def _entry_item(self, entry: LedgerEntry) -> Item:
         values = {**vars(entry), "loaded_at": entry.loaded_at.isoformat()}

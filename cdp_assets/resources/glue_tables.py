@@ -14,6 +14,7 @@ import pyarrow as pa
 from botocore.exceptions import BotoCoreError, ClientError
 
 from cdp_assets.errors import PlatformError
+from cdp_assets.partitions import FIRST_LANDING_DAY
 from cdp_assets.resources.aws import aws_fault, code_of
 
 _PARQUET: Final = {
@@ -36,9 +37,9 @@ _INPUT_KEYS: Final = (
     "TableType",
     "Parameters",
 )
-# The first day of the file without rows that every raw table has, and a day that no landing day
-# will pass: Athena makes a table's partitions up from these.
-_PROJECTED_DAYS: Final = "1970-01-01,NOW+2DAYS"
+# Athena makes a table's partitions up from these, and lists the folder of each in every query that
+# names no day: none before the first that can be there.
+_PROJECTED_DAYS: Final = f"{FIRST_LANDING_DAY},NOW+2DAYS"
 _THERE: Final = "AlreadyExistsException"
 _NOT_THERE: Final = "EntityNotFoundException"
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 import pyarrow as pa
 
@@ -88,6 +88,14 @@ class Reservation:
     attempt: int
 
 
+class Settled(NamedTuple):
+    """Which version of an object is settled, by which version of its contract, as which load."""
+
+    object_version: str
+    contract_version: int
+    load_id: int
+
+
 @dataclass(frozen=True)
 class UnknownObject:
     """An object under landing/ that no contract speaks of."""
@@ -110,12 +118,8 @@ LEDGER_SCHEMA: Final = pa.schema(
 class ObjectLedger(Protocol):
     """What was loaded. Every call is atomic and safe from several threads."""
 
-    def loaded_versions(self, source: str) -> dict[str, tuple[str, int]]:
-        """Settled objects of a source: key -> (object version, contract version)."""
-        ...
-
-    def settled(self, keys: Collection[str]) -> dict[str, tuple[str, int]]:
-        """The same of these keys only, of whatever source: for a page of a listing."""
+    def settled(self, keys: Collection[str]) -> dict[str, Settled]:
+        """What is settled of these objects; of the others nothing."""
         ...
 
     def begin(self, object_key: str, object_version: str) -> Reservation:
@@ -139,6 +143,10 @@ class ObjectLedger(Protocol):
 
     def max_load_id(self) -> int:
         """The largest load id reserved so far, or 0."""
+        ...
+
+    def newest_settled(self, since_load_id: int) -> int | None:
+        """The largest settled load id above this one; costs as much as there are loads above it."""
         ...
 
     def needs_full_refresh(self, since_load_id: int) -> bool:
@@ -182,24 +190,15 @@ class SQLiteObjectLedger:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def loaded_versions(self, source: str) -> dict[str, tuple[str, int]]:
-        """Settled objects of a source: key -> (object version, contract version)."""
+    def settled(self, keys: Collection[str]) -> dict[str, Settled]:
+        """What is settled of these objects; of the others nothing."""
         sql = f"""
-            select object_key, object_version, contract_version from objects
-            where source = ? and status in {SETTLED}
-        """
-        with self._connect() as connection:
-            return {key: (version, by) for key, version, by in connection.execute(sql, [source])}
-
-    def settled(self, keys: Collection[str]) -> dict[str, tuple[str, int]]:
-        """The same of these keys only, of whatever source: for a page of a listing."""
-        sql = f"""
-            select object_key, object_version, contract_version from objects
+            select object_key, {", ".join(Settled._fields)} from objects
             where object_key in (select value from json_each(?)) and status in {SETTLED}
         """
         with self._connect() as connection:
             found = connection.execute(sql, [json.dumps(list(keys))])
-            return {key: (version, by) for key, version, by in found}
+            return {key: Settled(*values) for key, *values in found}
 
     def begin(self, object_key: str, object_version: str) -> Reservation:
         """Reserve a load id, larger than any before it."""
@@ -258,6 +257,12 @@ class SQLiteObjectLedger:
         """The largest load id reserved so far, or 0."""
         with self._connect() as connection:
             return _scalar(connection, "select coalesce(max(load_id), 0) from reservations")
+
+    def newest_settled(self, since_load_id: int) -> int | None:
+        """The largest settled load id above this one."""
+        sql = f"select max(load_id) from objects where load_id > ? and status in {SETTLED}"
+        with self._connect() as connection:
+            return connection.execute(sql, [since_load_id]).fetchone()[0]
 
     def needs_full_refresh(self, since_load_id: int) -> bool:
         """Tell whether a key loaded after `since_load_id` had been extracted before."""

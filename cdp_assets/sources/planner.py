@@ -13,7 +13,7 @@ from itertools import chain, islice
 from typing import Final
 
 from cdp_assets.partitions import LANDING_DAYS
-from cdp_assets.resources.object_ledger import ObjectLedger, UnknownObject
+from cdp_assets.resources.object_ledger import ObjectLedger, Settled, UnknownObject
 from cdp_assets.resources.object_store import (
     KeyRefusedError,
     ObjectInfo,
@@ -33,12 +33,23 @@ _PAGE: Final = 1_000
 
 @dataclass(frozen=True)
 class LandingObject:
-    """A landing object that is to be loaded, and what its key says."""
+    """A landing object that is to be loaded.
+
+    Attributes:
+        info: as the object store tells it.
+        source: that its key names.
+        entity: that its key names.
+        dt: the landing day that its key names.
+        contract_version: that it is to be judged by.
+        replaces: the load id of what is loaded of it, or 0.
+    """
 
     info: ObjectInfo
     source: str
     entity: str
     dt: str
+    contract_version: int
+    replaces: int = 0
 
 
 @dataclass(frozen=True)
@@ -62,8 +73,14 @@ class LandingPlan:
 
     @property
     def digest(self) -> str:
-        """A name for exactly these versions of these objects."""
-        text = "\n".join(f"{landed.info.key} {landed.info.version}" for landed in self.objects)
+        """A name for this work and no other: which objects, by which contract, in whose place.
+
+        An object may become again what it once was, or be judged anew. Both are other work.
+        """
+        text = "\n".join(
+            f"{one.info.key} {one.info.version} {one.contract_version} {one.replaces}"
+            for one in self.objects
+        )
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
@@ -81,7 +98,7 @@ NOTHING: Final = LandingPlan((), (), 0)
 def plan(
     listing: Iterable[ObjectInfo],
     contracts: Mapping[tuple[str, str], Contract],
-    loaded: Mapping[str, tuple[str, int]],
+    settled: Mapping[str, Settled],
     *,
     days: Collection[str],
     limit: int,
@@ -91,7 +108,7 @@ def plan(
     Args:
         listing: complete objects below landing/, in any order.
         contracts: by (source, entity).
-        loaded: key -> (object version, contract version) that the ledger has settled.
+        settled: by key, what the ledger has of it.
         days: the landing days that can be loaded.
         limit: at most so many objects now; the oldest landing days go first.
     """
@@ -99,16 +116,28 @@ def plan(
     unknown: list[UnknownObject] = []
     for info in listing:
         try:
-            landed = _landed(info, contracts, days)
+            contract, dt = _landed(info, contracts, days)
         except (LandingKeyError, KeyRefusedError) as error:
             unknown.append(UnknownObject(_writable(info.key), str(error)))
             continue
-        contract = contracts[landed.source, landed.entity]
-        if loaded.get(info.key) != (info.version, contract.version):
-            waiting.append(landed)
+        before = settled.get(info.key)
+        if is_due(info, contract, before):
+            replaces = before.load_id if before else 0
+            waiting.append(
+                LandingObject(
+                    info, contract.source, contract.entity, dt, contract.version, replaces
+                )
+            )
     waiting.sort(key=_by_day)
     unknown.sort(key=lambda found: found.object_key)
     return LandingPlan(tuple(waiting[:limit]), tuple(unknown), max(len(waiting) - limit, 0))
+
+
+def is_due(info: ObjectInfo, contract: Contract, settled: Settled | None) -> bool:
+    """Whether an object is to be loaded, beside what is settled of it."""
+    if settled is None:
+        return True
+    return (settled.object_version, settled.contract_version) != (info.version, contract.version)
 
 
 def plan_source(
@@ -174,11 +203,11 @@ class Landing:
     def loaded(self, keys: Iterable[str]) -> dict[str, str]:
         """Which version of these keys is loaded, under the contract as it is."""
         found = {}
-        for key, (version, contract_version) in self._settled(keys).items():
+        for key, settled in self._settled(keys).items():
             place = parse_landing_key(key)
             contract = self._contracts.get((place.source, place.entity))
-            if contract and contract.version == contract_version:
-                found[key] = version
+            if contract and contract.version == settled.contract_version:
+                found[key] = settled.object_version
         return found
 
     def folder(self, key: str) -> str | UnknownObject:
@@ -189,7 +218,7 @@ class Landing:
             return UnknownObject(_writable(key), str(error))
         return landing_prefix(place.source, place.entity, place.dt)
 
-    def _settled(self, keys: Iterable[str]) -> dict[str, tuple[str, int]]:
+    def _settled(self, keys: Iterable[str]) -> dict[str, Settled]:
         # What is no key cannot be in the ledger, and may hold what is no text.
         return self._ledger.settled([key for key in keys if is_key(key)])
 
@@ -245,11 +274,12 @@ def _writable(key: str) -> str:
 
 def _landed(
     info: ObjectInfo, contracts: Mapping[tuple[str, str], Contract], days: Collection[str]
-) -> LandingObject:
+) -> tuple[Contract, str]:
+    """The contract of an object, and its landing day."""
     if info.is_link:
         raise LandingKeyError("it is a symbolic link, and those are not followed: copy the file")
     place = _place(info.key, contracts, days)
-    return LandingObject(info, place.source, place.entity, place.dt)
+    return contracts[place.source, place.entity], place.dt
 
 
 def _place(

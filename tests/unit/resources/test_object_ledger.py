@@ -61,7 +61,7 @@ def load(
 
 
 def test_a_new_ledger_knows_nothing(ledger: ObjectLedger) -> None:
-    assert ledger.loaded_versions("crm") == {}
+    assert ledger.settled([KEY]) == {}
     assert (ledger.max_load_id(), ledger.published_load_id()) == (0, 0)
     assert ledger.rows().schema == LEDGER_SCHEMA
     assert not ledger.needs_full_refresh(0)
@@ -76,15 +76,14 @@ def test_of_a_page_of_keys_only_those_that_are_settled_are_told(
     load(ledger, keys[1], "v2")
     load(ledger, keys[3], status="missing")
     load(ledger, "landing/crm/contacts/dt=2026-03-01/not asked for")
-    assert ledger.settled(keys) == {keys[0]: ("v1", 1), keys[1]: ("v2", 1)}
+    assert ledger.settled(keys) == {keys[0]: ("v1", 1, 1), keys[1]: ("v2", 1, 3)}
     assert ledger.settled([]) == {}
-    assert ledger.settled([keys[0], keys[0], "a"]) == {keys[0]: ("v1", 1)}
+    assert ledger.settled([keys[0], keys[0], "a"]) == {keys[0]: ("v1", 1, 1)}
 
 
 def test_a_committed_load_is_known_by_its_version_and_contract(ledger: ObjectLedger) -> None:
     entry = load(ledger)
-    assert ledger.loaded_versions("crm") == {KEY: ("v1", 1)}
-    assert ledger.loaded_versions("pos") == {}
+    assert ledger.settled([KEY]) == {KEY: ("v1", 1, entry.load_id)}
     assert ledger.current(KEY) == entry
     assert ledger.rows().to_pylist() == [vars(entry)]
 
@@ -106,7 +105,7 @@ def test_a_newer_version_supersedes_the_older(ledger: ObjectLedger) -> None:
     load(ledger, version="v1")
     load(ledger, version="v2")
     assert [row["status"] for row in ledger.rows().to_pylist()] == ["superseded", "loaded"]
-    assert ledger.loaded_versions("crm") == {KEY: ("v2", 1)}
+    assert ledger.settled([KEY]) == {KEY: ("v2", 1, 2)}
 
 
 def test_a_commit_that_comes_late_supersedes_nothing_newer(ledger: ObjectLedger) -> None:
@@ -133,6 +132,16 @@ def test_another_outcome_under_a_load_id_is_refused_and_keeps_nothing(ledger: Ob
     assert ledger.rows().to_pylist() == [vars(entry)]
 
 
+def test_the_newest_settled_load_is_looked_for_above_another(ledger: ObjectLedger) -> None:
+    assert ledger.newest_settled(0) is None
+    first, second = load(ledger, "a").load_id, load(ledger, "b").load_id
+    load(ledger, "c", status="missing")
+    ledger.begin("d", "v1")
+    assert [ledger.newest_settled(since) for since in (0, first, second, 9)] == [
+        second, second, None, None,
+    ]  # fmt: skip
+
+
 def test_what_was_published_stays_published(ledger: ObjectLedger) -> None:
     for load_id in (5, 3, 5):
         ledger.mark_published(load_id)
@@ -144,7 +153,7 @@ def test_extractions_of_one_object_side_by_side_leave_the_newest(ledger: ObjectL
         loads = list(pool.map(lambda i: load(ledger, version=f"v{i}"), range(8)))
     newest = max(loads, key=lambda entry: entry.load_id)
     assert ledger.current(KEY) == newest
-    assert ledger.loaded_versions("crm") == {KEY: (newest.object_version, 1)}
+    assert ledger.settled([KEY]) == {KEY: (newest.object_version, 1, newest.load_id)}
     statuses = [row["status"] for row in ledger.rows().to_pylist()]
     assert sorted(statuses) == ["loaded"] + ["superseded"] * 7
 
@@ -154,7 +163,7 @@ def test_an_object_gone_missing_leaves_what_was_loaded(ledger: ObjectLedger) -> 
     loaded = load(ledger)
     load(ledger, status="missing", records_in=0, records_loaded=0)
     assert ledger.current(KEY) == loaded
-    assert ledger.loaded_versions("crm") == {KEY: ("v1", 1)}
+    assert ledger.settled([KEY]) == {KEY: ("v1", 1, loaded.load_id)}
 
 
 class TestFullRefresh:

@@ -20,9 +20,18 @@ def something_else():
     pass
 
 
-def _plan(*days: str, version: str = "v1") -> LandingPlan:
+def _plan(
+    *days: str, version: str = "v1", contract_version: int = 1, replaces: int = 0
+) -> LandingPlan:
     objects = [
-        LandingObject(_info(f"landing/crm/contacts/dt={day}/a.csv", version), "crm", "c", day)
+        LandingObject(
+            _info(f"landing/crm/contacts/dt={day}/a.csv", version),
+            "crm",
+            "c",
+            day,
+            contract_version,
+            replaces,
+        )
         for day in days
     ]
     return LandingPlan(tuple(objects), unknown=(), remaining=0)
@@ -84,6 +93,14 @@ def test_runs_in_vain_are_repeated_under_new_keys_until_the_loop_breaker_opens(i
     skipped = request(instance, "crm", plan)
     assert isinstance(skipped, dg.SkipReason)
     assert "by hand" in str(skipped.skip_message)
+
+
+@pytest.mark.fault("F06")
+@pytest.mark.parametrize("again", [{"replaces": 7}, {"contract_version": 2}], ids=str)
+def test_what_was_loaded_once_is_asked_for_again_in_the_place_of_another(instance, again):
+    # Dagster starts one run per key, for ever.
+    first = _requested(instance, _plan("2026-08-28"))
+    assert _requested(instance, _plan("2026-08-28", **again)).run_key != first.run_key
 
 
 @pytest.mark.fault("F06", "F50")

@@ -51,7 +51,7 @@ class TestF09ObjectsThatVanish:
         report = crm.extract_infos(info)
         assert report.problems == [f"{key} is gone since it was listed."]
         assert report.total.records_in == 0
-        assert crm.ledger.loaded_versions("crm") == {}
+        assert crm.ledger.settled([key]) == {}
 
     def test_what_was_loaded_of_it_before_stays(self, crm: Lake) -> None:
         key = crm.land("a.csv", crm_csv(crm_row(1)))
@@ -97,7 +97,7 @@ class TestF10UnfinishedObjects:
         report = crm.extract(key)
         assert report.problems == [f"{key} was written to while it was read: next time."]
         assert crm.raw() == []
-        assert crm.ledger.loaded_versions("crm") == {}
+        assert crm.ledger.settled([key]) == {}
 
 
 @pytest.mark.fault("F11")

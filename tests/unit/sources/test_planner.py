@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from cdp_assets.resources.object_ledger import Settled
 from cdp_assets.resources.object_store import ObjectInfo
 from cdp_assets.settings import load_settings
 from cdp_assets.sources.contracts import Contract
@@ -35,10 +36,10 @@ def crm_contracts(contracts: dict[tuple[str, str], Contract]) -> dict[tuple[str,
 def planned(
     contracts: dict[tuple[str, str], Contract],
     listing: Iterable[ObjectInfo],
-    loaded: dict[str, tuple[str, int]] | None = None,
+    settled: dict[str, Settled] | None = None,
     limit: int = 100,
 ) -> LandingPlan:
-    return plan(listing, contracts, loaded or {}, days=DAYS, limit=limit)
+    return plan(listing, contracts, settled or {}, days=DAYS, limit=limit)
 
 
 def names(made: LandingPlan) -> list[str]:
@@ -50,15 +51,17 @@ def test_what_the_ledger_has_at_that_version_is_not_asked_for(
     crm_contracts: dict[tuple[str, str], Contract],
 ) -> None:
     listing = [info(key("a")), info(key("b"), "v2"), info(key("c"))]
-    loaded = {key("a"): ("v1", 1), key("b"): ("v1", 1)}
-    assert names(planned(crm_contracts, listing, loaded)) == ["b", "c"]
+    settled = {key("a"): Settled("v1", 1, 3), key("b"): Settled("v1", 1, 4)}
+    made = planned(crm_contracts, listing, settled)
+    assert names(made) == ["b", "c"]
+    assert [landed.replaces for landed in made.objects] == [4, 0]
 
 
 def test_a_new_contract_version_asks_for_everything_again(
     crm_contracts: dict[tuple[str, str], Contract],
 ) -> None:
     newer = {k: replace(c, version=2) for k, c in crm_contracts.items()}
-    assert names(planned(newer, [info(key("a"))], {key("a"): ("v1", 1)})) == ["a"]
+    assert names(planned(newer, [info(key("a"))], {key("a"): Settled("v1", 1, 3)})) == ["a"]
 
 
 @pytest.mark.fault("F08", "F23")
