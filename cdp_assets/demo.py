@@ -30,9 +30,8 @@ from cdp_assets.resources.build import (
 )
 from cdp_assets.run import run_job, run_landing_days, waiting
 from cdp_assets.settings import Settings
-from cdp_assets.sources.contracts import contract_of, load_contracts
+from cdp_assets.sources.contracts import contract_of
 from cdp_assets.sources.extract import replay
-from cdp_assets.sources.tables import refresh_source_tables
 from cdp_assets.summary import print_summary
 
 _SEED = 7
@@ -90,7 +89,6 @@ def replay_quarantine(settings: Settings, source: str, entity: str) -> None:
     with _at_work(settings, "cdp replay") as instance:
         store, ledger = build_object_store(settings), build_ledger(settings)
         report = replay(contract, store=store, ledger=ledger, limits=settings.limits)
-        _show_raw_files(settings)
         for problem in report.problems:
             _say(f"    ! {problem}")
         _say(
@@ -138,7 +136,6 @@ def _catch_up(settings: Settings, instance: dg.DagsterInstance) -> None:
     """Publish what a run that failed left behind; apply what has changed around the records."""
     if was_moved(settings):
         _say("This home was moved: showing its raw files where they are now, cleansing to publish:")
-        _show_raw_files(settings)
         _refresh(settings, instance)
     if is_behind(build_ledger(settings)):
         _say("Going on where a run failed, cleansing to publish:")
@@ -154,11 +151,6 @@ def _catch_up(settings: Settings, instance: dg.DagsterInstance) -> None:
     if is_outdated(build_warehouse(settings), build_profile_store(settings)):
         _say("Bringing the profile store up to what is published:")
         run_job(settings, instance, "sync_profiles", {}, on_step=_say)
-
-
-def _show_raw_files(settings: Settings) -> None:
-    store, ledger = build_object_store(settings), build_ledger(settings)
-    refresh_source_tables(load_contracts().values(), build_warehouse(settings), ledger, store)
 
 
 def _refresh(settings: Settings, instance: dg.DagsterInstance) -> None:

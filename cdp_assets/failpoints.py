@@ -10,9 +10,10 @@ asset reads or writes, its kill is tried at each of these moments:
 | half way through a write | `lake.mid_write`, `warehouse.after_statement`, `publish.mid_write` |
 | written, not committed | `<lake, sqlite, warehouse or publish>.before_commit` |
 | committed, the ledger not told | `lake.after_commit`, `<extract or publish>.before_ledger` |
-| the ledger told, Dagster not | `<sqlite or warehouse>.after_commit`, `dbt.<model>.finished` |
+| the ledger told, Dagster not | `extract.after_ledger`, `<sqlite or warehouse>.after_commit` |
 
-`dbt.event` is each event of dbt that its parent has read. On AWS every call of boto3 is two points
+`dbt.<model>.finished` comes behind a model's last statement, `dbt.event` is each event of dbt that
+its parent has read. On AWS every call of boto3 is two points
 more: `<service>.<operation>.before` and `.after`.
 Not here: who kills, what has to be equal afterwards (tests/faults).
 """

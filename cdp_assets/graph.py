@@ -42,7 +42,7 @@ from cdp_assets.sensors.run_failures import build_run_sensors
 from cdp_assets.sensors.unpublished import build_unpublished_sensor
 from cdp_assets.sensors.unsynced import build_unsynced_sensor
 from cdp_assets.settings import Settings, export_match_model, export_settings
-from cdp_assets.sources.assets import build_source_assets
+from cdp_assets.sources.assets import build_source_asset
 from cdp_assets.sources.contracts import load_contracts
 from cdp_assets.sqlite_files import spare_disk_syncs
 
@@ -63,8 +63,8 @@ def build_defs(
     project = prepared_project(settings)
     return dg.Definitions(
         assets=[
-            *build_source_assets(list(contracts.values()), settings),
-            *build_dbt_assets(project),
+            *[build_source_asset(contract, settings) for contract in contracts.values()],
+            *build_dbt_assets(project, list(contracts.values())),
             *build_identity_assets(model),
             published_profiles,
             profile_store,

@@ -16,9 +16,11 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning, message=".*`backfill_
 
 SINGLE_RUN: Final = dg.BackfillPolicy.single_run()
 
+FIRST_LANDING_DAY: Final = "2026-01-01"
+
 # Landing day, UTC. The offset makes today's objects loadable today.
 LANDING_DAYS: Final = dg.DailyPartitionsDefinition(
-    start_date="2026-01-01", timezone="UTC", end_offset=1
+    start_date=FIRST_LANDING_DAY, timezone="UTC", end_offset=1
 )
 
 

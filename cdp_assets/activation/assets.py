@@ -12,6 +12,7 @@ from cdp_assets.automation import DAILY_FRESHNESS, WHEN_UPSTREAM_CHANGES
 from cdp_assets.discretion import discreet
 from cdp_assets.naming import ACTIVATION, PROFILE, WAREHOUSE_POOL, asset_key
 from cdp_assets.partitions import SINGLE_RUN
+from cdp_assets.resources.leases import Leases
 from cdp_assets.resources.object_ledger import ObjectLedger
 from cdp_assets.resources.profile_store import ProfileStore
 from cdp_assets.resources.secrets import Secrets
@@ -19,6 +20,8 @@ from cdp_assets.resources.warehouse import Warehouse
 
 # A warning per profile is read by nobody; the count is in the metadata.
 _SHOWN: Final = 10
+
+_STORE: Final = "profile_store"
 
 _COLUMNS: Final = dg.TableSchema(
     columns=[
@@ -38,7 +41,7 @@ _COLUMNS: Final = dg.TableSchema(
 
 
 @dg.asset(
-    key=asset_key(ACTIVATION, "profile_store"),
+    key=asset_key(ACTIVATION, _STORE),
     deps=[asset_key(PROFILE, "published_profiles")],
     group_name=ACTIVATION,
     owners=["team:activation"],
@@ -62,15 +65,18 @@ def profile_store(
     ledger: dg.ResourceParam[ObjectLedger],
     profiles: dg.ResourceParam[ProfileStore],
     secrets: dg.ResourceParam[Secrets],
+    leases: dg.ResourceParam[Leases],
 ) -> dg.MaterializeResult:
     """Write to the store what is published and differs."""
-    report = sync_profiles(
-        warehouse,
-        profiles,
-        secrets.hmac_key(),
-        load_id=ledger.published_load_id(),
-        run_id=context.run_id,
-    )
+    with leases.hold([(ACTIVATION, _STORE)]) as hold:
+        report = sync_profiles(
+            warehouse,
+            profiles,
+            secrets.hmac_key(),
+            load_id=ledger.published_load_id(),
+            run_id=context.run_id,
+            hold=hold,
+        )
     for refused in report.refused[:_SHOWN]:
         context.log.warning(str(refused))
     return dg.MaterializeResult(

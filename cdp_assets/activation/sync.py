@@ -24,6 +24,7 @@ from cdp_assets.activation.documents import (
     some_sql,
 )
 from cdp_assets.failpoints import reach
+from cdp_assets.resources.leases import Hold
 from cdp_assets.resources.profile_store import (
     HELD_SCHEMA,
     Entry,
@@ -92,9 +93,18 @@ class SyncReport:
 
 
 def sync_profiles(
-    warehouse: Warehouse, store: ProfileStore, key: bytes, *, load_id: int, run_id: str
+    warehouse: Warehouse,
+    store: ProfileStore,
+    key: bytes,
+    *,
+    load_id: int,
+    run_id: str,
+    hold: Hold | None = None,
 ) -> SyncReport:
     """Write to the store what is published and differs.
+
+    No other sync may be at work: what it finds as it should be, and what has gone from both, it
+    does not write, and an older one could still write something else there.
 
     Args:
         warehouse: its published version is read, and nothing else.
@@ -102,7 +112,17 @@ def sync_profiles(
         key: of the aliases.
         load_id: the last load that is published.
         run_id: of Dagster.
+        hold: of the lease that keeps others out.
+
+    Raises:
+        TableTakenError: the lease was lost.
     """
+
+    def write(entries: Sequence[Entry]) -> Written:
+        if hold is not None:
+            hold.check()
+        return store.write(origin, entries)
+
     # Before anything is read: what a newer sync read is never older.
     origin, version = Origin(store.begin_sync(), load_id, run_id), warehouse.published_version()
     with warehouse.published() as reader:
@@ -113,13 +133,13 @@ def sync_profiles(
         # Profiles first: an identifier that moves to another customer leads somewhere throughout.
         for entries in _documents(reader, changes, key):
             for some in _parts(entries, _WRITE_AT_ONCE):
-                report.count(store.write(origin, some))
+                report.count(write(some))
     for ids in _parts(list(changes.redirects), _WRITE_AT_ONCE):
         redirects = [_redirect(each, changes.redirects[each]) for each in ids]
-        report.count(store.write(origin, redirects))
+        report.count(write(redirects))
     for ids in _parts(changes.gone, _WRITE_AT_ONCE):
         gone = [Entry(each, "gone") for each in ids]
-        report.count(store.write(origin, gone), as_deleted=True)
+        report.count(write(gone), as_deleted=True)
     store.mark_synced(origin, version)
     return report
 

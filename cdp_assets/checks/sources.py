@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import dagster as dg
+import pyarrow.compute as pc
 
-from cdp_assets.naming import SOURCES, WAREHOUSE_POOL, asset_key, raw_name
-from cdp_assets.resources.warehouse import Warehouse
+from cdp_assets.naming import SOURCES, asset_key, raw_name
+from cdp_assets.resources.object_ledger import ObjectLedger
 
 # Above this share somebody should look at the sender; a handful of broken lines is daily life.
 QUARANTINE_SHARE: Final = 0.01
@@ -52,12 +53,11 @@ def build_source_checks(entities: Sequence[tuple[str, str]]) -> dg.AssetChecksDe
             )
         ],
         can_subset=True,
-        pool=WAREHOUSE_POOL,
     )
     def source_checks(
-        context: dg.AssetCheckExecutionContext, warehouse: dg.ResourceParam[Warehouse]
+        context: dg.AssetCheckExecutionContext, ledger: dg.ResourceParam[ObjectLedger]
     ) -> Iterator[dg.AssetCheckResult]:
-        found = _ledger_totals(warehouse)
+        found = _totals(ledger)
         selected = context.selected_asset_check_keys
         for key in sorted(selected, key=lambda check: (check.asset_key.path, check.name)):
             yield _result(key, found[keys[key.asset_key]])
@@ -65,23 +65,15 @@ def build_source_checks(entities: Sequence[tuple[str, str]]) -> dg.AssetChecksDe
     return source_checks
 
 
-def _ledger_totals(warehouse: Warehouse) -> dict[tuple[str, str], Totals]:
-    rows = warehouse.query(
-        f"""
-        select
-            source, entity, new_columns,
-            cast(sum(records_in) as bigint) as records_in,
-            cast(sum(records_quarantined) as bigint) as quarantined
-        from {SOURCES}.object_ledger
-        where status != 'superseded'
-        group by source, entity, new_columns
-        order by source, entity, new_columns
-        """
-    ).to_pylist()
+def _totals(ledger: ObjectLedger) -> dict[tuple[str, str], Totals]:
+    entries = ledger.rows().filter(pc.field("status") != "superseded")
+    sums = entries.group_by(["source", "entity", "new_columns"]).aggregate(
+        [("records_in", "sum"), ("records_quarantined", "sum")]
+    )
     totals: dict[tuple[str, str], Totals] = defaultdict(Totals)
-    for row in rows:
+    for row in sums.sort_by("new_columns").to_pylist():
         totals[row["source"], row["entity"]] += Totals(
-            row["records_in"], row["quarantined"], row["new_columns"] or ""
+            row["records_in_sum"], row["records_quarantined_sum"], row["new_columns"]
         )
     return totals
 

@@ -7,7 +7,7 @@ Not here: SQL; the Python stages of identity, which run between two of these.
 
 import json
 import signal
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
@@ -23,15 +23,24 @@ from cdp_assets.naming import CLEANSED, IDENTITY, PROFILE, WAREHOUSE_POOL
 from cdp_assets.partitions import SINGLE_RUN
 from cdp_assets.resources.leases import Hold, Leases
 from cdp_assets.resources.object_ledger import ObjectLedger
+from cdp_assets.resources.object_store import ObjectStore
 from cdp_assets.resources.warehouse import TableAddress, Warehouse
+from cdp_assets.sources.contracts import Contract
+from cdp_assets.sources.tables import refresh_source_tables, source_tables
 
 
-def build_dbt_assets(project: DbtProject) -> list[dg.AssetsDefinition]:
+def build_dbt_assets(
+    project: DbtProject, contracts: Sequence[Contract]
+) -> list[dg.AssetsDefinition]:
     """One multi-asset per layer; the project's manifest must be there."""
-    return [_layer_assets(layer, project) for layer in (CLEANSED, IDENTITY, PROFILE)]
+    return [_layer_assets(layer, project, contracts) for layer in (CLEANSED, IDENTITY, PROFILE)]
 
 
-def _layer_assets(layer: str, project: DbtProject) -> dg.AssetsDefinition:
+def _layer_assets(
+    layer: str, project: DbtProject, contracts: Sequence[Contract]
+) -> dg.AssetsDefinition:
+    sources = source_tables(contracts) if layer == CLEANSED else []
+
     @dbt_assets(
         manifest=project.manifest_path,
         project=project,
@@ -45,6 +54,7 @@ def _layer_assets(layer: str, project: DbtProject) -> dg.AssetsDefinition:
     def models(
         context: dg.AssetExecutionContext,
         dbt: DbtCliResource,
+        store: dg.ResourceParam[ObjectStore],
         ledger: dg.ResourceParam[ObjectLedger],
         warehouse: dg.ResourceParam[Warehouse],
         leases: dg.ResourceParam[Leases],
@@ -56,7 +66,11 @@ def _layer_assets(layer: str, project: DbtProject) -> dg.AssetsDefinition:
         tables = tables_to_write(manifest, context.selected_asset_keys, missing)
         every = {table for table in dbt_tables(manifest) if table[0] == layer}
         is_new = every.isdisjoint(warehouse.tables())
-        with leases.hold([*tables, BUILT_BY]) as hold:
+        # What it reads of the sources is held as well: load ids are given before files are there,
+        # and an increment would pass over a file that comes after one of a later load.
+        with leases.hold([*tables, BUILT_BY, *sources]) as hold:
+            if sources:
+                refresh_source_tables(contracts, warehouse, ledger, store)
             if missing:
                 context.log.info("Building what is not there yet: %s.", ", ".join(missing))
                 dbt.cli(

@@ -4,8 +4,6 @@ Here: how an extract is wired into Dagster and what its materialization shows.
 Not here: reading, checking and writing records (`extract.py`); the contracts (`contracts/`).
 """
 
-from collections.abc import Sequence
-
 import dagster as dg
 
 from cdp_assets.automation import DAILY_FRESHNESS
@@ -20,19 +18,11 @@ from cdp_assets.resources.warehouse import Warehouse
 from cdp_assets.settings import Settings
 from cdp_assets.sources.contracts import Contract
 from cdp_assets.sources.extract import ExtractReport, extract_days
-from cdp_assets.sources.tables import refresh_source_tables, source_tables
+from cdp_assets.sources.tables import raw_table
 
 
-def build_source_assets(
-    contracts: Sequence[Contract], settings: Settings
-) -> list[dg.AssetsDefinition]:
-    """One daily-partitioned extract per source entity."""
-    return [_extract_asset(contract, contracts, settings) for contract in contracts]
-
-
-def _extract_asset(
-    contract: Contract, contracts: Sequence[Contract], settings: Settings
-) -> dg.AssetsDefinition:
+def build_source_asset(contract: Contract, settings: Settings) -> dg.AssetsDefinition:
+    """The daily-partitioned extract of one source entity."""
     name = raw_name(contract.source, contract.entity)
 
     @dg.asset(
@@ -58,10 +48,11 @@ def _extract_asset(
         leases: dg.ResourceParam[Leases],
     ) -> dg.MaterializeResult:
         days = landing_days(context)
-        with leases.hold([(SOURCES, name)]):
-            report = extract_days(contract, days, store=store, ledger=ledger, settings=settings)
-        with leases.hold(source_tables(contracts)):
-            refresh_source_tables(contracts, warehouse, ledger, store)
+        with leases.hold([(SOURCES, name)]) as hold:
+            report = extract_days(
+                contract, days, store=store, ledger=ledger, settings=settings, hold=hold
+            )
+            warehouse.expose_raw([raw_table(contract, store)])
         for problem in report.problems:
             context.log.warning(problem)
         for day in days:

@@ -7,9 +7,10 @@ Not here: reading (`parse`), judging (`validate`), what is due (`planner`), Dags
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import chain
@@ -19,6 +20,7 @@ import pyarrow as pa
 
 from cdp_assets.errors import PlatformError
 from cdp_assets.failpoints import reach
+from cdp_assets.resources.leases import Hold
 from cdp_assets.resources.object_ledger import (
     LedgerEntry,
     LedgerError,
@@ -40,6 +42,7 @@ from cdp_assets.sources.chunk import listed
 from cdp_assets.sources.contracts import Contract
 from cdp_assets.sources.parse import read_chunks
 from cdp_assets.sources.phones import e164
+from cdp_assets.sources.planner import is_due
 from cdp_assets.sources.quarantine import (
     QUARANTINE_SCHEMA,
     message,
@@ -123,8 +126,13 @@ def extract_days(
     store: ObjectStore,
     ledger: ObjectLedger,
     settings: Settings,
+    hold: Hold | None = None,
 ) -> ExtractReport:
-    """Extract every object of these landing days that the ledger does not have."""
+    """Extract every object of these landing days that the ledger does not have.
+
+    Raises:
+        TableTakenError: the lease of the raw table was lost.
+    """
     infos = [
         info
         for day in days
@@ -132,9 +140,11 @@ def extract_days(
         # What is no key, or a link, is an unknown object, which the planner reports.
         if is_key(info.key) and not info.is_link
     ]
-    loaded = ledger.loaded_versions(contract.source)
-    due = [info for info in infos if loaded.get(info.key) != (info.version, contract.version)]
-    report = extract_objects(contract, due, store=store, ledger=ledger, limits=settings.limits)
+    settled = ledger.settled([info.key for info in infos])
+    due = [info for info in infos if is_due(info, contract, settled.get(info.key))]
+    report = extract_objects(
+        contract, due, store=store, ledger=ledger, limits=settings.limits, hold=hold
+    )
     report.skipped = len(infos) - len(due)
     return report
 
@@ -146,10 +156,15 @@ def extract_objects(
     store: ObjectStore,
     ledger: ObjectLedger,
     limits: Limits,
+    hold: Hold | None = None,
 ) -> ExtractReport:
     """Extract these objects, whether the ledger has them or not.
 
+    Told to stop, or where one of them fails, it ends with the objects at hand: the rest may be an
+    hour's work.
+
     Raises:
+        TableTakenError: the lease of the raw table was lost.
         LedgerError: the ledger is new and the lake is not: its load ids would start again below
             those that the tables have seen.
     """
@@ -158,18 +173,35 @@ def extract_objects(
     report = ExtractReport()
     # One iterator for all workers: each takes the next object when it is done with one.
     due = iter(sorted(infos, key=lambda info: info.key))
+    stop = threading.Event()
 
     def work(_: int) -> list[LedgerEntry]:
-        with closing(Session()) as session:
+        with closing(Session()) as session, _set_by_errors(stop):
             extraction = Extraction(contract, store, ledger, limits, session)
-            return [extraction.extract(info) for info in due]
+            entries = []
+            for info in due:
+                if stop.is_set():
+                    break
+                if hold is not None:
+                    hold.check()
+                entries.append(extraction.extract(info))
+            return entries
 
     workers = min(_WORKERS, len(infos))
     if workers:
-        with ThreadPoolExecutor(workers) as pool:
+        with ThreadPoolExecutor(workers) as pool, _set_by_errors(stop):
             for entry in sorted(chain(*pool.map(work, range(workers))), key=lambda e: e.load_id):
                 report.add(entry)
     return report
+
+
+@contextmanager
+def _set_by_errors(stop: threading.Event) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        stop.set()
+        raise
 
 
 def replay(
@@ -283,6 +315,7 @@ class Extraction:
             entry = self._passed_over(load, "was written to while it was read: next time")
         reach("extract.before_ledger")
         self._ledger.commit(entry)
+        reach("extract.after_ledger")
         return entry
 
     def _run(self, load: _Load) -> LedgerEntry:

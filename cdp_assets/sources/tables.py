@@ -31,7 +31,8 @@ QUARANTINE: Final = "quarantine"
 LEDGER_TABLE: Final = "object_ledger"
 
 _DAY: Final = re.compile(r"dt=(\d{4}-\d{2}-\d{2})")
-# A file without rows keeps a view valid before the first object lands. It sorts before any day.
+# A file without rows keeps DuckDB's view valid before the first object lands; Athena needs none. It
+# sorts before any day.
 _EMPTY_DAY: Final = "1970-01-01"
 _LINEAGE: Final = pa.schema(
     [

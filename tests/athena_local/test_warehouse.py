@@ -167,6 +167,15 @@ def test_readers_see_views_and_raw_files_too(warehouse, store):
     assert list(store.list("athena-sessions")) == []
 
 
+def test_without_a_raw_file_of_a_landing_day_there_is_a_table_without_rows(warehouse, store):
+    schema = pa.schema([("contact_id", pa.string())])
+    with store.open_writer("raw/crm/contacts/dt=1970-01-01/empty.parquet") as handle:
+        pq.write_table(schema.empty_table(), handle)
+    warehouse.expose_raw([RawTable("raw_crm__contacts", schema, store.url("raw/crm/contacts"))])
+    rows = warehouse.query("select contact_id from sources.raw_crm__contacts")
+    assert (rows.num_rows, rows.column_names) == (0, ["contact_id"])
+
+
 def test_raw_files_are_a_table_by_landing_day(warehouse, store):
     schema = pa.schema([("contact_id", pa.string()), ("_load_id", pa.int64())])
     for day, contact in (("2026-08-01", "a"), ("2026-08-02", "b")):

@@ -24,6 +24,7 @@ from cdp_assets.activation.sync import (
     sync_profiles,
 )
 from cdp_assets.resources.dynamodb_profiles import DynamoDBProfileStore
+from cdp_assets.resources.leases import Hold, TableTakenError
 from cdp_assets.resources.profile_store import MAX_BYTES, ProfileStore, SQLiteProfileStore
 from cdp_assets.resources.warehouse import DuckDBWarehouse
 from cdp_assets.settings import DBT_PROJECT_DIR
@@ -80,9 +81,9 @@ class World:
         """Publish that an id lives on in another."""
         self._insert("identity.customer_redirects", {"old_customer_id": old, "customer_id": living})
 
-    def sync(self, key: bytes = KEY) -> SyncReport:
+    def sync(self, key: bytes = KEY, hold: Hold | None = None) -> SyncReport:
         self.warehouse.publish()
-        return sync_profiles(self.warehouse, self.store, key, load_id=7, run_id="run")
+        return sync_profiles(self.warehouse, self.store, key, load_id=7, run_id="run", hold=hold)
 
     def find(self, identifier: str, key: bytes = KEY) -> str | None:
         kind, _, value = identifier.partition(":")
@@ -131,6 +132,17 @@ def test_a_version_is_outdated_until_a_sync_of_it_has_ended(
     world.sync()
     assert not is_outdated(world.warehouse, world.store)
     world.warehouse.publish()
+    assert is_outdated(world.warehouse, world.store)
+
+
+@pytest.mark.fault("F30")
+def test_a_sync_that_lost_its_lease_writes_nothing_more(world: World) -> None:
+    world.customer("c_1", "email:a@x.org")
+    hold = Hold()
+    hold.lose(TableTakenError("taken"))
+    with pytest.raises(TableTakenError):
+        world.sync(hold=hold)
+    assert world.get("c_1") is None
     assert is_outdated(world.warehouse, world.store)
 
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from cdp_assets.resources.leases import Hold
 from cdp_assets.resources.object_ledger import LedgerEntry, ObjectLedger, SQLiteObjectLedger
 from cdp_assets.resources.object_store import LocalObjectStore, ObjectInfo, ObjectStore
 from cdp_assets.resources.warehouse import raw_select
@@ -48,11 +49,11 @@ class Lake:
         self.store.write(key, content)
         return key
 
-    def extract(self, *keys: str) -> ExtractReport:
+    def extract(self, *keys: str, hold: Hold | None = None) -> ExtractReport:
         """Extract these objects."""
-        return self.extract_infos(*(self.store.head(key) for key in keys))
+        return self.extract_infos(*(self.store.head(key) for key in keys), hold=hold)
 
-    def extract_infos(self, *infos: ObjectInfo) -> ExtractReport:
+    def extract_infos(self, *infos: ObjectInfo, hold: Hold | None = None) -> ExtractReport:
         """Extract objects as they were listed."""
         return extract_objects(
             self.contract,
@@ -60,6 +61,7 @@ class Lake:
             store=self.store,
             ledger=self.ledger,
             limits=self.limits,
+            hold=hold,
         )
 
     def extract_day(self, day: str = DAY) -> ExtractReport:

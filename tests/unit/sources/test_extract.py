@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from cdp_assets.resources.object_ledger import LedgerError, SQLiteObjectLedger
+from cdp_assets.resources.leases import Hold, TableTakenError
+from cdp_assets.resources.object_ledger import LedgerEntry, LedgerError, SQLiteObjectLedger
 from cdp_assets.resources.object_store import S3ObjectStore
 from cdp_assets.sources.chunk import Chunk
 from cdp_assets.sources.extract import ConservationError, replay
@@ -93,6 +94,41 @@ class TestARawRow:
     def test_a_view_without_any_object_has_no_rows(self, crm: Lake) -> None:
         crm.extract()
         assert crm.raw() == []
+
+
+class TestStopping:
+    """A run that is told to stop ends with the objects at hand, and not hours later."""
+
+    @pytest.mark.fault("F04")
+    @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+    def test_where_one_object_fails_the_rest_waits(
+        self, crm: Lake, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+    ) -> None:
+        for name in range(20):
+            crm.land(f"{name:02}.csv", crm_csv(crm_row(name)))
+        commit = crm.ledger.commit
+
+        def fail_once(entry: LedgerEntry) -> None:
+            if entry.object_key.endswith("03.csv"):
+                raise error
+            commit(entry)
+
+        with monkeypatch.context() as broken:
+            broken.setattr(crm.ledger, "commit", fail_once)
+            with pytest.raises(error):
+                crm.extract_day()
+        assert crm.ledger.max_load_id() < 8
+        crm.extract_day()
+        assert len(crm.raw()) == 20
+
+    @pytest.mark.fault("F30")
+    def test_without_its_lease_it_extracts_nothing_more(self, crm: Lake) -> None:
+        key = crm.land("a.csv", crm_csv(crm_row(1)))
+        hold = Hold()
+        hold.lose(TableTakenError("taken"))
+        with pytest.raises(TableTakenError):
+            crm.extract(key, hold=hold)
+        assert crm.ledger.max_load_id() == 0
 
 
 class TestIdempotence:
