@@ -518,7 +518,10 @@ group by all
 union all by name
 select
     'email' as source, record_id, email_key, lower(trim(recipient_email)) as email,
-    min(event_at) as first_seen_at, max(event_at) as last_seen_at
+    min(event_at) as first_seen_at, max(event_at) as last_seen_at,
+    max(event_at) filter (
+        event_type in ('Open', 'Click') or (event_type = 'Subscription' and not is_unsubscribe_all)
+    ) as acted_at
 from cleansed.clean_email__events
 where record_id is not null
 group by all
@@ -563,7 +566,10 @@ select
     record_id, attribute, value,
     min(case attribute when 'first_name' then first_name_key
         when 'last_name' then last_name_folded end) as match_key,
-    source, min(first_seen_at) as first_seen_at, max(last_seen_at) as last_seen_at
+    source, min(first_seen_at) as first_seen_at,
+    -- What we send does not show that an address is in use.
+    max(if(source = 'email', coalesce(acted_at, timestamp '1900-01-01'), last_seen_at))
+        as last_seen_at
 from (
     unpivot (from (select * replace (if(email_key is null, null, email) as email) from observed))
     on first_name, last_name, birth_date, gender, email, phone, address
@@ -1118,18 +1124,32 @@ moments as (
 -- A record's newest word counts, denial at a draw; a permission ends with its contact.
 verdicts as (
     select
-        customer_id, purpose,
+        purpose,
         coalesce(allowed_at > denied_at, denied_at is null) as is_allowed,
         if(is_allowed, permission, denial) as reason, source, record_id,
         if(is_allowed, allowed_at, denied_at) as decided_at
     from moments
-    inner join identity.customer_map using (record_id)
     where decided_at is not null and not (is_allowed and coalesce(lapsed_at >= allowed_at, false))
+),
+
+-- What a mailbox denies is denied to everybody who has its address.
+heard as (
+    select customer_id, verdicts.*
+    from verdicts
+    inner join identity.customer_map using (record_id)
+    union
+    select mapped.customer_id, verdicts.*
+    from verdicts
+    inner join identity.identifiers as mailboxes
+        on verdicts.record_id = mailboxes.record_id and mailboxes.identifier_type = 'email'
+    inner join identity.identifiers as holders using (identifier_type, identifier_value)
+    inner join identity.customer_map as mapped on holders.record_id = mapped.record_id
+    where verdicts.source = 'email' and not is_allowed
 ),
 
 -- Any denial decides.
 decisive as (
-    select * from verdicts
+    select * from heard
     qualify row_number() over (
         partition by customer_id, purpose
         order by is_allowed, decided_at desc, source, record_id

@@ -58,7 +58,7 @@ def apply_assignments(warehouse: Warehouse, run_id: str) -> Applied:
             _MARK_TOUCHED_NEW,
             f"delete from {REDIRECTS.address}",
             f"insert into {REDIRECTS.address} select * from redirects",
-            f"delete from {REFUSED_MERGES.address}",
+            _FORGET_REFUSALS,
             f"insert into {REFUSED_MERGES.address} select * from {REFUSALS.address}",
             *_SETTLE,
             inputs=inputs,
@@ -216,6 +216,14 @@ _MOVE_RECORDS = (
 )
 
 # From here on the changes are behind us: the next run looks at later loads only.
+# Both ends of a link are looked at or neither is, and of a rebuild all are. An end may be gone
+# without ever having had a customer: it was new when its cluster was held back.
+_FORGET_REFUSALS = f"""
+    delete from {REFUSED_MERGES.address}
+    where left_record_id in (select record_id from {ASSIGNMENTS.address})
+        or right_record_id in (select record_id from {ASSIGNMENTS.address})
+        or left_record_id not in (select record_id from identity.identity_records)"""
+
 _SETTLE = (
     f"update {ASSIGNMENTS.address} set previous_customer_id = customer_id where {_MOVED}",
     f"delete from {CHANGES.address}",

@@ -38,13 +38,7 @@ from cdp_assets.identity.parts import read_in_parts
 from cdp_assets.identity.scope import Scope, is_larger_than, number_records, read_scope
 from cdp_assets.identity.scoring import Score, evidence_of, score_pairs, unscored_pairs
 from cdp_assets.identity.stable_ids import Change, Records, assign, changes
-from cdp_assets.identity.tables import (
-    ASSIGNMENTS,
-    CHANGES,
-    HELD_BACK,
-    REFUSALS,
-    REFUSED_MERGES,
-)
+from cdp_assets.identity.tables import ASSIGNMENTS, CHANGES, HELD_BACK, REFUSALS
 from cdp_assets.resources.warehouse import Statements, Warehouse
 
 IntArray = NDArray[np.int64]
@@ -158,9 +152,7 @@ def resolve(
             f"create or replace table {ASSIGNMENTS.address} as"
             f" select * from {candidate}assignments",
             f"create or replace table {CHANGES.address} as select * from {candidate}changes",
-            f"create or replace table {REFUSALS.address} as"
-            f" select * from {candidate}refused"
-            + ("" if resolved.is_rebuild else f" union all {_NOT_LOOKED_AT}"),
+            f"create or replace table {REFUSALS.address} as select * from {candidate}refused",
             inputs=inputs,
         )
     return resolved
@@ -266,14 +258,6 @@ _KEEP_HELD_BACK: Final = f"""
     insert into {HELD_BACK.address}
     select record_id from {ASSIGNMENTS.address}
     where is_held_back and record_id not in (select record_id from {HELD_BACK.address})"""
-
-# Both ends of a link are looked at or neither is. An end may be gone without ever having had a
-# customer: it was new when its cluster was held back.
-_NOT_LOOKED_AT: Final = f"""
-    select * from {REFUSED_MERGES.address}
-    where left_record_id not in (select record_id from {ASSIGNMENTS.address})
-        and right_record_id not in (select record_id from {ASSIGNMENTS.address})
-        and left_record_id in (select record_id from identity.identity_records)"""
 
 
 def _rows_by_number(numbers: pa.ChunkedArray) -> IntArray:

@@ -152,8 +152,8 @@ REFUSED_MERGES: Final = IdentityTable(
 
 REFUSALS: Final = IdentityTable(
     "cluster_refusals",
-    "One row per link that is refused once cluster_assignments is applied: what refused_merges "
-    "will hold then.",
+    "One row per link that cluster_assignments refuses: once it is applied, refused_merges has them "
+    "in place of what it had of these records.",
     REFUSED_MERGES.columns,
 )
 

@@ -115,15 +115,15 @@ def test_every_asset_can_be_backfilled_in_one_run(graph, keys):
     assert refused == []
 
 
-def test_every_asset_that_writes_the_warehouse_holds_leases(definitions):
+def test_every_asset_that_writes_tables_or_profiles_holds_leases(definitions):
     unleased = {
         key.to_user_string()
         for assets in definitions.assets or []
         if "leases" not in assets.required_resource_keys
         for key in assets.keys
     }
-    # One writes the profile store, the other a file of the lake.
-    assert unleased == {"activation/profile_store", f"{IDENTITY}/{TRAINED_MODEL}"}
+    # It writes a file of the lake.
+    assert unleased == {f"{IDENTITY}/{TRAINED_MODEL}"}
 
 
 def test_sources_are_partitioned_by_landing_day_and_nothing_else_is(graph, keys):

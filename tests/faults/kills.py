@@ -37,11 +37,17 @@ from cdp_assets.graph import build_defs
 from cdp_assets.identity.tables import APPLIED
 from cdp_assets.local import claim_home, dagster_instance, prepare_home, reconcile_orphans
 from cdp_assets.naming import ACTIVATION, CLEANSED, IDENTITY, PROFILE, TRAINED_MODEL, asset_key
-from cdp_assets.resources.build import build_duckdb, build_ledger, build_profile_store
+from cdp_assets.resources.build import (
+    build_duckdb,
+    build_ledger,
+    build_object_store,
+    build_profile_store,
+)
 from cdp_assets.sample.generate import SampleSize, generate
 from cdp_assets.sensors.landing import partition_range_tags
 from cdp_assets.settings import Settings, export_settings, load_settings
 from cdp_assets.sources.contracts import load_contracts
+from cdp_assets.sources.tables import refresh_source_tables
 
 # A company small enough that a step is quick and large enough that each table has rows.
 SIZE: Final = SampleSize(people=120, crm_rows=150, events=1_500, days=4, object_rows=100)
@@ -188,6 +194,12 @@ class Lab:
     def days(self) -> Sequence[str]:
         """The landing days of the company."""
         return self._days
+
+    def show_raw_files(self) -> None:
+        """Make a copied home see its own raw files, as the first cleansing there would."""
+        settings, contracts = self._settings, load_contracts().values()
+        places = build_duckdb(settings), build_ledger(settings), build_object_store(settings)
+        assert self._forked(lambda: refresh_source_tables(contracts, *places)) == 0, self.log()
 
     def keep(self) -> None:
         """Remember the home as it is."""
@@ -428,6 +440,7 @@ def work_through(
     # What dbt has parsed holds for the folder that it parsed it for.
     shutil.copytree(base, folder / "home", ignore=shutil.ignore_patterns("dbt", "lock"))
     lab, report = Lab(folder, landing), Report()
+    lab.show_raw_files()
     lab.land(lab.days[-1:])
     for number, step in enumerate(lab.steps):
         if step.name in names:
