@@ -152,8 +152,8 @@ REFUSED_MERGES: Final = IdentityTable(
 
 REFUSALS: Final = IdentityTable(
     "cluster_refusals",
-    "One row per link that cluster_assignments refuses: once it is applied, refused_merges has them "
-    "in place of what it had of these records.",
+    "One row per link that cluster_assignments refuses: once it is applied, refused_merges has "
+    "these in place of what it had of its records.",
     REFUSED_MERGES.columns,
 )
 
