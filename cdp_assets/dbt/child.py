@@ -40,7 +40,12 @@ def main() -> None:
 
     from dbt.cli.main import cli, dbtRunner
 
-    arm(load_settings().failpoint)
+    settings = load_settings()
+    if settings.dbt_target == "aws":
+        from cdp_assets.dbt.discreet_athena import keep_values_back
+
+        keep_values_back()
+    arm(settings.failpoint)
     if is_armed():
         sys.exit(0 if dbtRunner(callbacks=[of_dbt]).invoke(sys.argv[1:]).success else 1)
     sys.argv[0] = "dbt"

@@ -280,12 +280,10 @@ class AthenaWarehouse:
             execution = self._run_once(sql, database)
         if execution["State"] == "SUCCEEDED":
             return {"id": execution["Id"], "output": execution["Output"]}
-        # Athena's reason may quote a value: its kind alone is told, the rest lies with Athena.
-        kind = execution["Reason"].partition(":")[0][:80]
         raise AthenaError(
             f"Athena {execution['State'].lower()} the statement {execution['Id']}"
-            f" ({sql.split(maxsplit=1)[0]}): {kind}. Look at it in the Athena console,"
-            f" work group {self._settings.work_group}."
+            f" ({sql.split(maxsplit=1)[0]}): {kind_of(execution['Reason'])}. Look at it in the"
+            f" Athena console, work group {self._settings.work_group}."
         )
 
     def _run_once(self, sql: str, database: str | None) -> dict[str, str]:
@@ -563,6 +561,11 @@ class _Session:
 
 def _is_view(table: Mapping[str, Any]) -> bool:
     return table.get("TableType") == "VIRTUAL_VIEW"
+
+
+def kind_of(reason: str) -> str:
+    """The kind of a failure: Athena's whole reason may quote a value, and lies with Athena."""
+    return reason.partition(":")[0][:80]
 
 
 def _moved(table: Mapping[str, Any], databases: Mapping[str, str]) -> dict[str, Any]:
