@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +219,18 @@ def test_the_athena_sql_is_trino_and_calls_no_function_of_another_engine(
             parse(sql)
         except AthenaFailure as failure:
             raise AssertionError(f"{name}: {failure}") from failure
+
+
+def test_a_model_whose_blocking_rules_have_no_caps_compiles(tmp_path: Path) -> None:
+    model = load_default()
+    uncapped = replace(
+        model, blocking=tuple(replace(rule, max_records=None) for rule in model.blocking)
+    )
+    chosen = {"CDP_MATCH_MODEL": uncapped.compact_json()}
+    done = dbt_compile("local", tmp_path, "--select", "oversized_blocks", **chosen)
+    assert done.returncode == 0, done.stdout
+    [compiled] = tmp_path.glob("compiled/**/oversized_blocks.sql")
+    assert sqlglot.parse(compiled.read_text(), dialect="duckdb")
 
 
 @pytest.mark.slow

@@ -169,9 +169,9 @@
 
 {# The same for a row with a block_rule. #}
 {% macro block_cap(relation) -%}
-    case {{ relation }}.block_rule
-        {%- for rule in match_model().blocking if rule.max_records %}
-        when '{{ rule.name }}' then {{ rule_cap(rule) }}
+    case
+        {%- for rule in match_model().blocking %}
+        when {{ relation }}.block_rule = '{{ rule.name }}' then {{ rule_cap(rule) }}
         {%- endfor %}
         else max_block_records
     end
