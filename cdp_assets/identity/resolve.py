@@ -342,8 +342,8 @@ def _causes(
 ) -> dict[str | None, tuple[str, str, str]]:
     """Per id that ended: the other record, rule and version of the newest link out of it.
 
-    Of links of one time the stronger is named, then the first by record ids, whatever order the
-    links came in. A record without an id so far ends none.
+    Of links of one time the stronger is named, then the first by record ids and rule, whatever
+    order the links came in. A record without an id so far ends none.
     """
     moved = pc.fill_null(pc.not_equal(records.previous_ids, new_ids), False)
     moved = moved.to_numpy(zero_copy_only=False)
@@ -355,11 +355,12 @@ def _causes(
             "tier": links.tier[near],
             "left": ends[0],
             "right": ends[1],
+            "rule": table["rule"].take(pa.array(near)),
         }
     )
     oldest_first = [
         ("first_seen", "ascending"),
-        *((name, "descending") for name in ("tier", "left", "right")),
+        *((name, "descending") for name in ("tier", "left", "right", "rule")),
     ]
     near = near[pc.sort_indices(by_age, sort_keys=oldest_first).to_numpy()]
     causes: dict[str | None, tuple[str, str, str]] = {}

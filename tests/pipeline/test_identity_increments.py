@@ -249,8 +249,7 @@ def _customers(warehouse: DuckDBWarehouse) -> list[str]:
 
 
 def _happened(warehouse: DuckDBWarehouse) -> list[tuple]:
-    # Without their causes: of equally new links any may be named.
-    events = "event, customer_id, other_customer_id"
+    events = "event, customer_id, other_customer_id, record_id, rule"
     return _rows(warehouse, f"(select {events} from {EVENTS.address})")
 
 
