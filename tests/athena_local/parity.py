@@ -28,11 +28,13 @@ from typing import Any, Final
 
 import boto3
 import duckdb
+import pyarrow as pa
 
 from cdp_assets.naming import CLEANSED, IDENTITY, PROFILE
 from cdp_assets.resources.athena_warehouse import AthenaWarehouse
 from cdp_assets.resources.build import build_athena, build_profile_store
 from cdp_assets.resources.dynamodb import create_table
+from cdp_assets.resources.profile_store import ProfileStore
 from cdp_assets.sample.generate import SampleSize, generate
 from cdp_assets.settings import load_settings
 from tests.athena_local.server import REGION, LocalAthena, running
@@ -261,7 +263,7 @@ class Platforms:
                     differences[table] = difference
             stores = ("our_store", "their_store")
             for name, store in zip(stores, self._stores, strict=True):
-                connection.register(name, store.held())
+                connection.register(name, _entries(store))
             lines = [f"select {name} as line from {name}" for name in stores]
             rows[_STORE], difference = _difference(connection, *lines)
             if difference:
@@ -275,6 +277,14 @@ class Platforms:
     def _query_local(self, sql: str) -> list[tuple[Any, ...]]:
         with duckdb.connect(str(self._published), read_only=True) as connection:
             return connection.execute(sql).fetchall()
+
+
+def _entries(store: ProfileStore) -> pa.Table:
+    """Whom a store knows, and the profile that it finds; each engine hashes in its own way."""
+    held = store.held().drop_columns(["content_hash"])
+    found = [store.get(each) for each in held["customer_id"].to_pylist()]
+    documents = [one.document if one else None for one in found]
+    return held.append_column("document", pa.array(documents, pa.string()))
 
 
 def _tables(
