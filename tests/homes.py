@@ -58,16 +58,20 @@ class Home:
     def published(self) -> Path:
         return self.path / "warehouse" / "published.duckdb"
 
-    def command(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        # Settings that a test of this process exported must not leak into another home.
+    @property
+    def environment(self) -> dict[str, str]:
+        """That of its commands: settings that a test of this process exported must not leak in."""
         inherited = {
             name: value
             for name, value in os.environ.items()
             if not name.startswith(("CDP_", "DBT_", "DAGSTER_"))
         }
+        return {**inherited, "CDP_HOME": str(self.path)}
+
+    def command(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             arguments,
-            env={**inherited, "CDP_HOME": str(self.path)},
+            env=self.environment,
             capture_output=True,
             text=True,
             timeout=900,

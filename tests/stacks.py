@@ -63,6 +63,17 @@ class Stack:
         runs = answer["runsOrError"]["results"]
         return {run["runId"]: run["status"] for run in runs if run["runId"] not in since}
 
+    def selections(self, *, since: Collection[str] = ()) -> dict[str, list[str]]:
+        """By run id, without those that there were before: assets that were chosen one by one."""
+        answer = self.ask(
+            "{runsOrError(limit: 20) {... on Runs {results {runId assetSelection {path}}}}}"
+        )
+        return {
+            run["runId"]: ["/".join(key["path"]) for key in run["assetSelection"] or ()]
+            for run in answer["runsOrError"]["results"]
+            if run["runId"] not in since
+        }
+
     def materialized_by(self, *asset: str) -> str:
         """The latest run that materialized an asset."""
         answer = self.ask(
@@ -126,11 +137,14 @@ def looking(home: Home) -> Iterator[Stack]:
 @contextmanager
 def _started(home: Home, log: Path, *arguments: str) -> Iterator[Stack]:
     port = _free_port()
-    command = [*_IN_BACKGROUND, "env", f"CDP_HOME={home.path}", str(BIN / "cdp"), *arguments]
-    command += ["--port", str(port)]
+    command = [*_IN_BACKGROUND, str(BIN / "cdp"), *arguments, "--port", str(port)]
     with log.open("ab") as output:
         process = subprocess.Popen(
-            command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            command,
+            env=home.environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
     try:
         yield Stack(home, f"http://127.0.0.1:{port}", process)
