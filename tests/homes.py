@@ -17,6 +17,9 @@ import duckdb
 BIN = Path(sys.executable).parent
 SEED = 11
 
+# As a shell starts what a script sends to the background: with SIGINT ignored.
+IN_BACKGROUND = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")
+
 # Somebody whom the sample company does not know.
 NEW_CUSTOMER, NEW_EMAIL = "Oxenstierna", "berenike@oxenstierna.example"
 _CONTACTS = f"""\

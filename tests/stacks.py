@@ -20,13 +20,10 @@ from typing import Any
 
 import psutil
 
-from tests.homes import BIN, Home
+from tests.homes import BIN, IN_BACKGROUND, Home
 
 START_SECONDS = 240
 STOP_SECONDS = 60
-
-# As a shell starts what a script sends to the background: with SIGINT ignored.
-_IN_BACKGROUND = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")
 
 
 def wait_until(done: Callable[[], object], *, seconds: float, what: str) -> float:
@@ -59,20 +56,19 @@ class Stack:
 
     def runs(self, *, since: Collection[str] = ()) -> dict[str, str]:
         """Status by run id, the latest run first, without those that there were before."""
-        answer = self.ask("{runsOrError(limit: 20) {... on Runs {results {runId status}}}}")
-        runs = answer["runsOrError"]["results"]
-        return {run["runId"]: run["status"] for run in runs if run["runId"] not in since}
+        return {run["runId"]: run["status"] for run in self._runs("status", since)}
 
     def selections(self, *, since: Collection[str] = ()) -> dict[str, list[str]]:
         """By run id, without those that there were before: assets that were chosen one by one."""
-        answer = self.ask(
-            "{runsOrError(limit: 20) {... on Runs {results {runId assetSelection {path}}}}}"
-        )
         return {
             run["runId"]: ["/".join(key["path"]) for key in run["assetSelection"] or ()]
-            for run in answer["runsOrError"]["results"]
-            if run["runId"] not in since
+            for run in self._runs("assetSelection {path}", since)
         }
+
+    def _runs(self, what: str, since: Collection[str]) -> list[dict[str, Any]]:
+        asked = f"{{runsOrError(limit: 20) {{... on Runs {{results {{runId {what}}}}}}}}}"
+        runs = self.ask(asked)["runsOrError"]["results"]
+        return [run for run in runs if run["runId"] not in since]
 
     def materialized_by(self, *asset: str) -> str:
         """The latest run that materialized an asset."""
@@ -137,7 +133,7 @@ def looking(home: Home) -> Iterator[Stack]:
 @contextmanager
 def _started(home: Home, log: Path, *arguments: str) -> Iterator[Stack]:
     port = _free_port()
-    command = [*_IN_BACKGROUND, str(BIN / "cdp"), *arguments, "--port", str(port)]
+    command = [*IN_BACKGROUND, str(BIN / "cdp"), *arguments, "--port", str(port)]
     with log.open("ab") as output:
         process = subprocess.Popen(
             command,

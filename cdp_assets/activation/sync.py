@@ -144,9 +144,15 @@ def sync_profiles(
     return report
 
 
+def unsynced_version(warehouse: Warehouse, store: ProfileStore) -> str | None:
+    """The published version, where no sync has brought it to the store from end to end."""
+    version = warehouse.published_version()
+    return None if store.synced_version() == version else version
+
+
 def is_outdated(warehouse: Warehouse, store: ProfileStore) -> bool:
-    """Whether a version was published that no sync has brought to the store, from end to end."""
-    return store.synced_version() != warehouse.published_version()
+    """Whether the store lacks something of what is published."""
+    return unsynced_version(warehouse, store) is not None
 
 
 def compare(published: pa.Table, held: pa.Table) -> Changes:

@@ -15,7 +15,7 @@ from dbt.adapters.athena.connections import AthenaConnectionManager
 from dbt.adapters.athena.exceptions import AthenaError
 from dbt_common.exceptions import DbtDatabaseError, DbtRuntimeError
 
-from cdp_assets.resources.athena_warehouse import kind_of
+from cdp_assets.resources.aws import kind_of
 
 # They are about the call, not about rows.
 _WITHOUT_VALUES: Final = (BotoCoreError, ClientError)

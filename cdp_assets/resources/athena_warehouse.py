@@ -37,7 +37,7 @@ from cdp_assets.errors import PlatformError
 from cdp_assets.failpoints import reach
 from cdp_assets.naming import CLEANSED, IDENTITY, LAYERS, PROFILE, SOURCES
 from cdp_assets.resources import athena_sql as spelling
-from cdp_assets.resources.aws import aws_fault, may_be_done
+from cdp_assets.resources.aws import aws_fault, kind_of, may_be_done
 from cdp_assets.resources.glue_tables import GlueTables, arrow_columns
 from cdp_assets.resources.object_store import ObjectMissingError, ObjectStore
 from cdp_assets.resources.warehouse import (
@@ -561,11 +561,6 @@ class _Session:
 
 def _is_view(table: Mapping[str, Any]) -> bool:
     return table.get("TableType") == "VIRTUAL_VIEW"
-
-
-def kind_of(reason: str) -> str:
-    """The kind of a failure: Athena's whole reason may quote a value, and lies with Athena."""
-    return reason.partition(":")[0][:80]
 
 
 def _moved(table: Mapping[str, Any], databases: Mapping[str, str]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What AWS and the network say, in one line that tells what to do.
 
-Here: words for errors of botocore. Not here: which call failed, and on what (whoever made it).
+Here: words for errors of botocore and of statements. Not here: which call failed, and on what
+(whoever made it).
 """
 
 from __future__ import annotations
@@ -56,3 +57,8 @@ def may_be_done(error: BaseException | None) -> bool:
     if isinstance(error, ClientError):
         return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500) >= 500
     return True
+
+
+def kind_of(reason: str) -> str:
+    """The kind of a failed statement: Athena's whole reason may quote a value, and lies with it."""
+    return reason.partition(":")[0][:80]

@@ -164,26 +164,46 @@ def request(
     a loop breaker ends the retries. A run that was told to stop counts as one: its objects are
     still to be loaded, and whoever wants them to wait switches the sensor off.
     """
-    tags = {_SOURCE_TAG: source, _PLAN_TAG: plan.digest}
     active = dg.RunsFilter(job_name=customer_360_job.name, statuses=ACTIVE)
     if any(_covers(run, plan.days) for run in instance.get_runs(active)):
         return dg.SkipReason("A run over these days is on its way.")
-    failures = runs_in_vain(instance, tags)
-    if failures >= MAX_FAILURES:
-        return dg.SkipReason(
-            f"{failures} runs for the same {len(plan.objects)} objects of {source} failed: look at "
-            "the last one, mend the cause and launch customer_360 for those days by hand."
-        )
-    return dg.RunRequest(
-        run_key=f"{source}-{plan.digest}-{failures}",
-        tags={**tags, **partition_range_tags(plan.days)},
+    return ask_unless_in_vain(
+        instance,
+        f"{source}-{plan.digest}",
+        {_SOURCE_TAG: source, _PLAN_TAG: plan.digest},
+        purpose=f"for the same {len(plan.objects)} objects of {source}",
+        launch="customer_360 for those days",
+        more_tags=partition_range_tags(plan.days),
     )
 
 
-def runs_in_vain(instance: dg.DagsterInstance, tags: Mapping[str, str]) -> int:
-    """How many runs with these tags did not do what was asked for, MAX_FAILURES at most."""
+def ask_unless_in_vain(
+    instance: dg.DagsterInstance,
+    key: str,
+    tags: Mapping[str, str],
+    *,
+    purpose: str,
+    launch: str,
+    more_tags: Mapping[str, str] | None = None,
+) -> dg.RunRequest | dg.SkipReason:
+    """Ask for a run, unless MAX_FAILURES runs of the same work did not do it.
+
+    Args:
+        instance: that knows the runs.
+        key: of the work; the run's key is this and the number of runs in vain.
+        tags: of the run, which name the work.
+        purpose: of the run, for people.
+        launch: what they launch by hand once the cause is mended.
+        more_tags: of the run, which do not.
+    """
     failed = dg.RunsFilter(tags=dict(tags), statuses=_IN_VAIN)
-    return len(instance.get_runs(failed, limit=MAX_FAILURES))
+    failures = len(instance.get_runs(failed, limit=MAX_FAILURES))
+    if failures >= MAX_FAILURES:
+        return dg.SkipReason(
+            f"{failures} runs {purpose} failed: look at the last one, mend the cause and launch"
+            f" {launch} by hand."
+        )
+    return dg.RunRequest(run_key=f"{key}-{failures}", tags={**tags, **(more_tags or {})})
 
 
 def _covers(run: dg.DagsterRun, days: Sequence[str]) -> bool:

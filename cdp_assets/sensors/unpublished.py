@@ -15,7 +15,7 @@ import dagster as dg
 from cdp_assets.jobs import refresh_profiles_job
 from cdp_assets.profile.publish import unpublished_load_id
 from cdp_assets.resources.object_ledger import ObjectLedger
-from cdp_assets.sensors.landing import ACTIVE, MAX_FAILURES, runs_in_vain, starts_as
+from cdp_assets.sensors.landing import ACTIVE, ask_unless_in_vain, starts_as
 from cdp_assets.settings import Settings
 
 _INTERVAL_SECONDS: Final = 30
@@ -52,11 +52,10 @@ def request_refresh(
     load_id = unpublished_load_id(ledger)
     if load_id is None:
         return dg.SkipReason("Everything that is loaded is published.")
-    tags = {_LOAD_TAG: str(load_id)}
-    failures = runs_in_vain(instance, tags)
-    if failures >= MAX_FAILURES:
-        return dg.SkipReason(
-            f"{failures} runs to publish load {load_id} failed: look at the last one, mend the "
-            "cause and launch refresh_profiles by hand."
-        )
-    return dg.RunRequest(run_key=f"unpublished-{load_id}-{failures}", tags=tags)
+    return ask_unless_in_vain(
+        instance,
+        f"unpublished-{load_id}",
+        {_LOAD_TAG: str(load_id)},
+        purpose=f"to publish load {load_id}",
+        launch=refresh_profiles_job.name,
+    )

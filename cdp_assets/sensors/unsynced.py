@@ -12,10 +12,11 @@ from typing import Final
 
 import dagster as dg
 
+from cdp_assets.activation.sync import unsynced_version
 from cdp_assets.jobs import sync_profiles_job
 from cdp_assets.resources.profile_store import ProfileStore
 from cdp_assets.resources.warehouse import Warehouse
-from cdp_assets.sensors.landing import ACTIVE, MAX_FAILURES, runs_in_vain, starts_as
+from cdp_assets.sensors.landing import ACTIVE, ask_unless_in_vain, starts_as
 from cdp_assets.settings import Settings
 
 _INTERVAL_SECONDS: Final = 30
@@ -67,8 +68,8 @@ def request_sync(
     Returns:
         What to answer, and the cursor for the next tick.
     """
-    version = warehouse.published_version()
-    if profiles.synced_version() == version:
+    version = unsynced_version(warehouse, profiles)
+    if version is None:
         return dg.SkipReason("The profile store has everything that is published."), ""
     waiting, _, since = (cursor or "").partition(" ")
     began = float(since) if waiting == version else now
@@ -77,9 +78,11 @@ def request_sync(
         return dg.SkipReason("A run is on its way."), cursor
     if now < began + _PATIENCE_SECONDS:
         return dg.SkipReason("What is published waits for the profile store."), cursor
-    tags = {_VERSION_TAG: version}
-    failures = runs_in_vain(instance, tags)
-    if failures >= MAX_FAILURES:
-        told = f"{failures} runs to sync what is published failed: look at the last one, mend the"
-        return dg.SkipReason(f"{told} cause and launch sync_profiles by hand."), cursor
-    return dg.RunRequest(run_key=f"unsynced-{version}-{failures}", tags=tags), cursor
+    asked = ask_unless_in_vain(
+        instance,
+        f"unsynced-{version}",
+        {_VERSION_TAG: version},
+        purpose="to sync what is published",
+        launch=sync_profiles_job.name,
+    )
+    return asked, cursor

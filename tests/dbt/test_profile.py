@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -177,6 +177,21 @@ ADDRESS_CASES: dict[str, tuple[list[dict], list[dict], str]] = {
 }
 
 
+def profile_cases(
+    platform: Platform,
+    cases: Iterable[str],
+    contacts: list[dict[str, Any]],
+    mails: list[dict[str, Any]],
+) -> None:
+    """Build the profiles of one customer per case, which has the records that name the case."""
+    land(platform, [("crm__contacts", contacts), ("email__events", mails)])
+    values = platform.query("select record_id, identifier_value from identity.identifiers")
+    platform.assign(
+        {record: case for record, value in values for case in cases if case in value}, touched=[]
+    )
+    platform.profile()
+
+
 def test_an_address_is_observed_by_what_its_owner_does(platform: Platform) -> None:
     contacts, mails = [], []
     for case, (said_in_crm, said_by_mail, _) in ADDRESS_CASES.items():
@@ -190,13 +205,7 @@ def test_an_address_is_observed_by_what_its_owner_does(platform: Platform) -> No
             | {"message_id": f"{case}:{number}"}
             for number, row in enumerate(said_by_mail)
         ]
-    land(platform, [("crm__contacts", contacts), ("email__events", mails)])
-    values = platform.query("select record_id, identifier_value from identity.identifiers")
-    platform.assign(
-        {record: case for record, value in values for case in ADDRESS_CASES if case in value},
-        touched=[],
-    )
-    platform.profile()
+    profile_cases(platform, ADDRESS_CASES, contacts, mails)
     emails = platform.query("select customer_id, email from profile.customer_profiles")
     assert dict(emails) == {
         case: f"{address}@{case}.org" for case, (*_, address) in ADDRESS_CASES.items()
@@ -273,13 +282,7 @@ def test_email_marketing_follows_the_newest_word_per_record_and_any_denial(
             row | {"recipient_email": f"{case}@x.org", "message_id": f"{case}:{number}"}
             for number, row in enumerate(said_by_mail)
         ]
-    land(platform, [("crm__contacts", contacts), ("email__events", mails)])
-    values = platform.query("select record_id, identifier_value from identity.identifiers")
-    platform.assign(
-        {record: case for record, value in values for case in EMAIL_CASES if case in value},
-        touched=[],
-    )
-    platform.profile()
+    profile_cases(platform, EMAIL_CASES, contacts, mails)
     decided = platform.query(
         "select customer_id, is_allowed, reason from profile.customer_consents "
         "where purpose = 'email_marketing'"

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.homes import IN_BACKGROUND
+
 _PARENT = """
 import subprocess, sys, time
 child = subprocess.Popen([sys.executable, "-c", sys.argv[1]])
@@ -48,7 +50,7 @@ def test_a_dbt_child_ends_within_five_seconds_of_a_killed_run():
 
 @pytest.mark.fault("F04")
 def test_a_dbt_child_of_a_run_in_the_background_of_a_script_can_be_told_to_stop():
-    command = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", sys.executable, "-c", _INTERRUPTED]
+    command = [*IN_BACKGROUND, sys.executable, "-c", _INTERRUPTED]
     assert subprocess.run(command, capture_output=True).returncode == -signal.SIGINT
 
 
