@@ -171,7 +171,7 @@ create temp macro compatible_birth_dates(a, b) as coalesce(
 def _blocked() -> str:
     """The list of blocked identifiers as one SQL condition: literals, which are compiled once."""
     patterns: dict[str, list[str]] = defaultdict(list)
-    with (_SEEDS / "identity" / "blocked_identifiers.csv").open(newline="") as file:
+    with (_SEEDS / "cleansed" / "blocked_identifiers.csv").open(newline="") as file:
         for row in csv.DictReader(file):
             pattern = row["pattern"].replace("'", "''")
             if row["match"] == "exact":

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from tests.athena_local.server import LocalAthena
 
 
+# Few tests of minutes each.
+_LONGEST = {("pipeline", "test_doctor.py"), ("faults", "test_orchestrator.py")}
+
+
 # First, as the workers read the groups when they collect: later, none was heeded.
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -36,7 +40,7 @@ def _turn(item: pytest.Item) -> int:
     One worker loads the company that most of pipeline/ waits for, while another is at dbt/.
     """
     folder, file = item.path.parent.name, item.path.name
-    if (folder, file) == ("pipeline", "test_doctor.py"):
+    if (folder, file) in _LONGEST:
         return 0
     return {"dbt": 1, "pipeline": 2}.get(folder, 3)
 

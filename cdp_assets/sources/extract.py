@@ -65,6 +65,9 @@ from cdp_assets.sources.validate import Judge, Session
 
 # Two objects at a time: gunzip, DuckDB and Parquet release the interpreter lock.
 _WORKERS: Final = 2
+# Up to here planning every query for a second worker costs more than it saves.
+_FEW_OBJECTS: Final = 4
+_FEW_BYTES: Final = 200_000
 
 
 class ConservationError(PlatformError):
@@ -187,7 +190,8 @@ def extract_objects(
                 entries.append(extraction.extract(info))
             return entries
 
-    workers = min(_WORKERS, len(infos))
+    is_little = len(infos) <= _FEW_OBJECTS and sum(info.size for info in infos) <= _FEW_BYTES
+    workers = min(1 if is_little else _WORKERS, len(infos))
     if workers:
         with ThreadPoolExecutor(workers) as pool, _set_by_errors(stop):
             for entry in sorted(chain(*pool.map(work, range(workers))), key=lambda e: e.load_id):

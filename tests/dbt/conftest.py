@@ -167,7 +167,14 @@ class Platform:
 
     def records(self) -> None:
         """Run what the profile layer reads of identity."""
-        self.dbt("run", "--select", "+identity_records", "--exclude", "config.schema:cleansed")
+        self.dbt(
+            "run",
+            "--select",
+            "+identity_records",
+            "+suppressed_identifiers",
+            "--exclude",
+            "config.schema:cleansed",
+        )
 
     def profile(self, full_refresh: bool = False) -> None:
         """Run the profile layer."""

@@ -134,6 +134,43 @@ def test_people_meet_by_login_card_and_email_but_not_by_number_alone(platform):
 
 
 @pytest.mark.fault("F37")
+def test_what_many_people_write_where_an_id_belongs_makes_no_record_of_them(platform):
+    platform.lake.deliver(
+        "web__events",
+        [
+            visit(1, "dev1", "undefined", email="ann@home.net", first_name="Ann"),
+            visit(2, "dev2", "Undefined", email="bob@work.net", first_name="Bob"),
+            visit(3, "00000000-0000-0000-0000-000000000000"),
+        ],
+    )
+    platform.lake.deliver(
+        "pos__receipts",
+        [
+            receipt(1, card_token="cash"),
+            receipt(2, card_token="cash", loyalty_id="0000"),
+            receipt(3, card_token="cash", email="ann@home.net"),
+            receipt(4, card_token="tok_7", email="none@none.com", phone_e164="+442011111111"),
+            receipt(5, card_token="tok_7"),
+        ],
+    )
+    platform.lake.deliver("contact_center__contacts", [call("A", "+442011111111")])
+    identify(platform)
+
+    assert customers(platform)[0] >= {"device dev1"}
+    assert sorted(len(records) for records in customers(platform)) == [1, 1, 2]
+    assert platform.query(
+        "select receipt_id from cleansed.clean_pos__receipts where record_id is null order by all"
+    ) == [("R1",), ("R2",)]
+    assert platform.query(
+        "select count(distinct record_id) from cleansed.clean_pos__receipts"
+        " where receipt_id in ('R4', 'R5')"
+    ) == [(1,)]
+    assert platform.query("select record_id from cleansed.clean_contact_center__contacts") == [
+        (None,)
+    ]
+
+
+@pytest.mark.fault("F37")
 def test_a_value_that_too_many_people_share_links_nobody(platform):
     names = ["Ann", "Bob", "Cleo", "Dora", "Emil", "Fritz", "Gerd", "Hans", "Ivo", "Jens"]
     platform.lake.deliver(

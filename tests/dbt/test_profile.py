@@ -124,6 +124,30 @@ def test_each_attribute_survives_by_its_rule_and_names_its_origin(platform: Plat
     ) == [("Anne Lee", "1991-01-01", "female", "new@example.com", "crm,web", 5, "known")]
 
 
+def test_what_stands_for_nobody_is_golden_only_where_it_does_no_harm(platform: Platform) -> None:
+    told = [
+        contact("c1", "2025-01-01T00:00:00Z", first_name="Ann", birth_date="1991-02-03")
+        | {"email": "Ann+x@example.com", "phone_e164": "+442079460018"},
+        contact("c1", "2025-01-02T00:00:00Z", first_name="Guest", birth_date="1970-01-01")
+        | {"email": "noemail@example.com", "phone_e164": "+442011111111"},
+    ]
+    build(platform, [("crm__contacts", told)])
+    golden = {attribute: value for attribute, (value, *_) in attributes(platform).items()}
+    assert golden == {
+        "birth_date": "1991-02-03",
+        "email": "ann+x@example.com",
+        "first_name": "Ann",
+        "phone": "+442079460018",
+    }
+
+
+def test_a_placeholder_stands_where_nothing_else_is_known(platform: Platform) -> None:
+    told = contact("c1", "2025-01-02T00:00:00Z", first_name="Guest", birth_date="1970-01-01")
+    build(platform, [("crm__contacts", [told | {"email": "test@test.com"}])])
+    golden = {attribute: value for attribute, (value, *_) in attributes(platform).items()}
+    assert golden == {"birth_date": "1970-01-01", "first_name": "Guest"}
+
+
 @pytest.mark.fault("F22")
 def test_the_golden_record_does_not_depend_on_the_order_of_arrival(
     new_platform: Callable[[str], Platform],
@@ -441,6 +465,15 @@ def test_an_order_counts_once_and_currencies_are_not_added_up(platform: Platform
     ]
 
 
+def test_amounts_that_a_till_made_up_add_up_all_the_same(platform: Platform) -> None:
+    great = "9999999999999999.99"
+    rows = [receipt(f"r{day}", f"2025-01-0{day}T10:00:00Z", great) for day in (1, 2, 3)]
+    build(platform, [("pos__receipts", rows)])
+    assert platform.query("select lifetime_value::varchar from profile.customer_traits") == [
+        ("29999999999999999.97",)
+    ]
+
+
 def company(seed: int, days: Sequence[int]) -> Objects:
     """Receipts, visits, emails and calls of some people on some days."""
     dice = random.Random(seed)
@@ -456,7 +489,7 @@ def company(seed: int, days: Sequence[int]) -> Objects:
             who, key = dice.randrange(8), f"{number}-{index}"
             receipts.append(
                 receipt(f"r{key}", moment(), f"{dice.randrange(-500, 5000) / 100:.2f}")
-                | {"loyalty_id": f"L{who}", "store_id": f"s{dice.randrange(3)}"}
+                | {"loyalty_id": f"L1{who}", "store_id": f"s{dice.randrange(3)}"}
             )
             lines.append(
                 {

@@ -56,14 +56,14 @@ from cdp_assets.sources.extract import extract_days
 from cdp_assets.sources.tables import refresh_source_tables
 
 SIZE: Final = SampleSize(
-    people=40, crm_rows=50, events=300, days=3, object_rows=60, has_faults=False
+    people=25, crm_rows=30, events=150, days=3, object_rows=60, has_faults=False
 )
 _SEED: Final = 11
 # The phases of a run between which Python works, as selections of dbt.
 _PHASES: Final = ("config.schema:cleansed", "config.schema:identity", "config.schema:profile")
 
 # What dbt asks, behind its comment, for itself; a replay has no use for the answer,
-_ASKS: Final = re.compile(r"\s*(/\*.*?\*/)?\s*(describe|select)\b", re.DOTALL)
+_ASKS: Final = re.compile(r"\s*(/\*.*?\*/)?\s*(describe|select)\b", re.DOTALL | re.IGNORECASE)
 # but for how far a table has got, which then stands in the statements of its model.
 _ASKS_HOW_FAR: Final = re.compile(r"select coalesce\(max\(\w*load_id\), 0\)")
 _HOW_FAR: Final = re.compile(r"(load_id > )\d+")

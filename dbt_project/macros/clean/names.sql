@@ -47,7 +47,7 @@
 
 {# The spelling under which the country list is searched: lower case, no accents, no dots. #}
 {% macro country_lookup_key(country) -%}
-    {{ strip_marks("lower(trim(replace(" ~ country ~ ", '.', '')))") }}
+    {{ strip_marks("lower(" ~ trim_spaces("replace(" ~ country ~ ", '.', '')") ~ ")") }}
 {%- endmacro %}
 
 
@@ -60,12 +60,12 @@
 
 {# `m`, `f`, or what was given, folded. #}
 {% macro fold_gender(gender) -%}
-    case lower(trim({{ gender }}))
+    case lower({{ trim_spaces(gender) }})
         when 'male' then 'm'
         when 'man' then 'm'
         when 'female' then 'f'
         when 'woman' then 'f'
-        else nullif(lower(trim({{ gender }})), '')
+        else nullif(lower({{ trim_spaces(gender) }}), '')
     end
 {%- endmacro %}
 

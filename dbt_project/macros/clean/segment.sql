@@ -60,8 +60,8 @@ normalised as (
     select
         typed.*,
         coalesce(
-            '{{ channel }}:login:' || typed.user_id,
-            '{{ channel }}:device:' || typed.anonymous_id
+            '{{ channel }}:login:' || {{ telling('typed.user_id', 'user_id') }},
+            '{{ channel }}:device:' || {{ telling('typed.anonymous_id', 'device_id') }}
         ) as record_id,
         coalesce(nicknames.canonical_name, {{ first_word('typed.first_name_folded') }})
             as first_name_key,

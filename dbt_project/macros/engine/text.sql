@@ -115,3 +115,16 @@
 {% macro athena__text_hash(text) %}
     {{- return("from_big_endian_64(xxhash64(to_utf8(" ~ text ~ ")))") -}}
 {% endmacro %}
+
+
+{# Outer spaces of any width dropped, as DuckDB does. Trino's own `trim` drops tabs, and keeps the
+   no-break spaces that spreadsheets write. #}
+{% macro trim_spaces(text) %}
+    {{- return(adapter.dispatch('trim_spaces', 'cdp')(text)) -}}
+{% endmacro %}
+
+{% macro default__trim_spaces(text) %}{{- return("trim(" ~ text ~ ")") -}}{% endmacro %}
+
+{% macro athena__trim_spaces(text) %}
+    {{- return(replace_pattern(text, '^\\p{Zs}+|\\p{Zs}+$')) -}}
+{% endmacro %}

@@ -1,17 +1,12 @@
-{# Why a value is on the list of patterns of `blocked_identifiers`; NULL where it is not.
-
-   The patterns go into the SQL as literals: an engine compiles a literal once and a column's value
-   for every row, which costs a hundred times as much. #}
+{# Why a value is on the list of patterns of `blocked_identifiers`; NULL where it is not. #}
 {% macro blocked_pattern_note(relation) -%}
-    {%- if not execute or not flags.INTROSPECT %}{{ return('cast(null as varchar)') }}{% endif -%}
-    {%- set rows = run_query(
-        "select identifier_type, pattern, note from " ~ ref('blocked_identifiers')
-        ~ " where match = 'regex' order by identifier_type, pattern") -%}
     case
-        {%- for row in rows %}
-        when {{ relation }}.identifier_type = '{{ row[0] }}'
-            and {{ matches_pattern(relation ~ ".identifier_value", row[1] | replace("'", "''")) }}
-            then '{{ row[2] | replace("'", "''") }}'
+        {%- for identifier_type, pattern, note in blocked_patterns() %}
+        when {{ relation }}.identifier_type = '{{ identifier_type }}'
+            and {{ matches_pattern(relation ~ ".identifier_value", pattern) }}
+            then '{{ note }}'
+        {%- else %}
+        when true then cast(null as varchar)
         {%- endfor %}
     end
 {%- endmacro %}

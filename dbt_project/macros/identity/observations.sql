@@ -79,8 +79,8 @@
 {%- endmacro %}
 
 
-{# A text without outer white space; NULL where nothing is left. #}
-{% macro trimmed(text) %}{{- return("nullif(trim(" ~ text ~ "), '')") -}}{% endmacro %}
+{# A text without outer spaces; NULL where nothing is left. #}
+{% macro trimmed(text) %}{{- return("nullif(" ~ trim_spaces(text) ~ ", '')") -}}{% endmacro %}
 
 
 {# Aggregate: the value that was seen last, NULL ones left out; of two seen at one time the greater.

@@ -150,7 +150,8 @@
     {%- if not execute %}{{ return('') }}{% endif -%}
     {%- set parts = [identity_rule_version(), env_var('CDP_MATCH_MODEL', '')] -%}
     {%- for node in graph.nodes.values() | sort(attribute='unique_id')
-        if node.resource_type == 'seed' and node.config.schema == 'identity' -%}
+        if node.resource_type == 'seed'
+        and (node.config.schema == 'identity' or node.name == 'blocked_identifiers') -%}
         {%- do parts.append(node.name ~ ' ' ~ node.checksum.checksum) -%}
     {%- endfor -%}
     {{ return(local_md5(parts | join('|'))) }}

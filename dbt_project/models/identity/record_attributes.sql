@@ -17,7 +17,8 @@
     'birth_date': 'cast(birth_date as varchar)',
     'gender': trimmed('gender'),
     'national_id': trimmed('national_id'),
-    'email': 'case when email_key is not null then lower(trim(email)) end',
+    'email': 'case when email_key is not null then lower(' ~ trim_spaces('email') ~ ') end',
+    'email_key': 'email_key',
     'phone_e164': 'phone_e164',
     'other_phone_e164': 'nullif(mobile_phone_e164, coalesce(phone_e164, \'\'))',
     'address': 'case when coalesce(' ~ address.values() | join(', ') ~ ') is not null then '
@@ -45,7 +46,8 @@ crm_phones as {{ inlined() }} (
 pos_receipts as {{ inlined() }} (
     select
         record_id,
-        case when email_key is not null then lower(trim(email)) end as email,
+        case when email_key is not null then lower({{ trim_spaces('email') }}) end as email,
+        email_key,
         phone_e164,
         sold_at as first_seen_at,
         sold_at as last_seen_at
@@ -60,7 +62,10 @@ callers as {{ inlined() }} (
         first_name_key,
         {{ trimmed('verified_last_name') }} as last_name,
         last_name_folded,
-        case when endpoint_email_key is not null then lower(trim(endpoint_address)) end as email,
+        case
+            when endpoint_email_key is not null then lower({{ trim_spaces('endpoint_address') }})
+        end as email,
+        endpoint_email_key,
         endpoint_e164,
         initiated_at as first_seen_at,
         initiated_at as last_seen_at
@@ -74,7 +79,8 @@ callers as {{ inlined() }} (
 recipients as {{ inlined() }} (
     select
         record_id,
-        lower(trim(recipient_email)) as email,
+        lower({{ trim_spaces('recipient_email') }}) as email,
+        email_key,
         event_at as first_seen_at,
         case
             when
@@ -131,7 +137,9 @@ final as (
     {{ attribute_rows(relation, 'crm', 'first_name', 'first_name', 'first_name_key', once) }}
     union all
     {{ attribute_rows(relation, 'crm', 'last_name', 'last_name', 'last_name_folded', once) }}
-    {%- for attribute in ['birth_date', 'gender', 'national_id', 'email', 'address'] %}
+    union all
+    {{ attribute_rows(relation, 'crm', 'email', 'email', 'email_key', once) }}
+    {%- for attribute in ['birth_date', 'gender', 'national_id', 'address'] %}
     union all
     {{ attribute_rows(relation, 'crm', attribute, attribute, is_grouped=once) }}
     {%- endfor %}
@@ -141,7 +149,7 @@ final as (
     {%- endfor %}
     union all
     {%- endfor %}
-    {{ attribute_rows('pos_receipts', 'pos', 'email', 'email') }}
+    {{ attribute_rows('pos_receipts', 'pos', 'email', 'email', 'email_key') }}
     union all
     {{ attribute_rows('pos_receipts', 'pos', 'phone', 'phone_e164') }}
     union all
@@ -149,17 +157,17 @@ final as (
     union all
     {{ attribute_rows('callers', 'contact_center', 'last_name', 'last_name', 'last_name_folded') }}
     union all
-    {{ attribute_rows('callers', 'contact_center', 'email', 'email') }}
+    {{ attribute_rows('callers', 'contact_center', 'email', 'email', 'endpoint_email_key') }}
     union all
     {{ attribute_rows('callers', 'contact_center', 'phone', 'endpoint_e164') }}
     union all
-    {{ attribute_rows('recipients', 'email', 'email', 'email') }}
+    {{ attribute_rows('recipients', 'email', 'email', 'email', 'email_key') }}
     {%- for source in ['web', 'mobile'] %}
     {%- for attribute, value, match_key in [
         ('first_name', trimmed('first_name'), 'first_name_key'),
         ('last_name', trimmed('last_name'), 'last_name_folded'),
         ('birth_date', 'cast(birth_date as varchar)', 'null'),
-        ('email', 'case when email_key is not null then lower(trim(email)) end', 'null'),
+        ('email', crm_columns['email'], 'email_key'),
         ('phone', 'phone_e164', 'null'),
     ] %}
     union all

@@ -17,6 +17,14 @@ record_attributes as (
     select * from {{ ref('record_attributes') }}
 ),
 
+blocked_values as (
+    select
+        identifier_type,
+        identifier_value
+    from {{ ref('suppressed_identifiers') }}
+    where reason = 'blocked'
+),
+
 rules as (
     select * from {{ ref('survivorship') }}
 ),
@@ -31,9 +39,16 @@ candidates as (
         record_attributes.last_seen_at as observed_at,
         rules.rule,
         deleted_records.record_id is not null as is_deleted,
-        -- A country alone is an address, too, but never beats one that has a street.
-        record_attributes.attribute = 'address'
-        and record_attributes.value like '%"street":null%' as is_incomplete,
+        -- A country alone is an address, too, but never beats one that has a street. What a form
+        -- fills in by itself never beats what somebody gave.
+        coalesce(
+            case record_attributes.attribute
+                when 'address' then record_attributes.value like '%"street":null%'
+                when 'first_name' then record_attributes.match_key in ({{ placeholder_first_names() }})
+                when 'birth_date' then record_attributes.value in ({{ placeholder_birth_dates() }})
+            end,
+            false
+        ) as says_little,
         -- The place of the source in the list; a source that is not listed comes last.
         coalesce(nullif(strpos(
             '|' || rules.source_priority || '|', '|' || record_attributes.source || '|'
@@ -45,7 +60,15 @@ candidates as (
         on record_attributes.attribute = rules.attribute
     left join deleted_records
         on record_attributes.record_id = deleted_records.record_id
-    where record_attributes.value is not null
+    left join blocked_values
+        on
+            record_attributes.attribute = blocked_values.identifier_type
+            and coalesce(record_attributes.match_key, record_attributes.value)
+            = blocked_values.identifier_value
+    where
+        record_attributes.value is not null
+        -- A mailbox or number of nobody is none of theirs: nothing is to be sent there.
+        and blocked_values.identifier_value is null
 ),
 
 frequencies as (
@@ -66,7 +89,7 @@ ranked as (
             partition by candidates.customer_id, candidates.attribute
             order by
                 candidates.is_deleted,
-                candidates.is_incomplete,
+                candidates.says_little,
                 case when candidates.rule = 'source_priority' then candidates.source_place end,
                 frequencies.record_count desc,
                 candidates.observed_at desc,

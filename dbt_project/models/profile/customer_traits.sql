@@ -61,7 +61,7 @@ currency_totals as (
     select
         customer_id,
         currency,
-        cast(sum(amount) as decimal(18, 2)) as lifetime_value,
+        cast(sum(amount) as decimal(38, 2)) as lifetime_value,
         count(*) filter (where event_type = 'purchase') as order_count,
         row_number() over (
             partition by customer_id

@@ -54,13 +54,15 @@ named as (
 normalised as (
     select
         *,
-        case
-            when coalesce(endpoint_email_key, endpoint_e164, loyalty_id) is not null
-                -- A shared phone line gives one caller per first name.
-                then 'contact_center:caller:' || {{ surrogate_key([
-                    'endpoint_email_key', 'endpoint_e164', 'loyalty_id', 'first_name_key'
-                ]) }}
-        end as record_id
+        -- A shared phone line gives one caller per first name.
+        'contact_center:caller:' || {{ party_key(
+            [
+                telling('endpoint_email_key', 'email'),
+                telling('endpoint_e164', 'phone'),
+                telling('loyalty_id', 'loyalty_id'),
+            ],
+            ['first_name_key']
+        ) }} as record_id
     from named
 ),
 

@@ -38,14 +38,12 @@ normalised as (
     select
         typed.*,
         countries.alpha2 as country_code,
-        case
-            when
-                coalesce(typed.loyalty_id, typed.email_key, typed.phone_e164, typed.card_token)
-                is not null
-                then 'pos:party:' || {{ surrogate_key([
-                    'typed.loyalty_id', 'typed.email_key', 'typed.phone_e164', 'typed.card_token'
-                ]) }}
-        end as record_id
+        'pos:party:' || {{ party_key([
+            telling('typed.loyalty_id', 'loyalty_id'),
+            telling('typed.email_key', 'email'),
+            telling('typed.phone_e164', 'phone'),
+            telling('typed.card_token', 'card_token'),
+        ]) }} as record_id
     from typed
     left join countries
         on {{ country_lookup_key('typed.country') }} = countries.name
