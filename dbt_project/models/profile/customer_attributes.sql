@@ -44,7 +44,8 @@ candidates as (
         coalesce(
             case record_attributes.attribute
                 when 'address' then record_attributes.value like '%"street":null%'
-                when 'first_name' then record_attributes.match_key in ({{ placeholder_first_names() }})
+                when 'first_name'
+                    then record_attributes.match_key in ({{ placeholder_first_names() }})
                 when 'birth_date' then record_attributes.value in ({{ placeholder_birth_dates() }})
             end,
             false
