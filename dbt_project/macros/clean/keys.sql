@@ -40,10 +40,12 @@
 
 
 {# An identifier as part of a record's key: NULL where `blocked_identifiers` has it. What many people
-   write in the same field, `undefined` or `cash`, would make one record of them all. #}
-{% macro telling(value, identifier_type) -%}
+   write in the same field, `undefined` or `cash`, would make one record of them all.
+
+   blocked: what `blocked_patterns` gave, asked once per model. #}
+{% macro telling(value, identifier_type, blocked) -%}
     {%- set patterns = [] -%}
-    {%- for row in blocked_patterns() if row[0] == identifier_type -%}
+    {%- for row in blocked if row[0] == identifier_type -%}
         {%- do patterns.append("(" ~ row[1] ~ ")") -%}
     {%- endfor -%}
     case

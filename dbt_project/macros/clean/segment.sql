@@ -3,6 +3,8 @@
 
    channel: 'web' or 'mobile'.  raw_events: the channel's source relation. #}
 {% macro segment_events(channel, raw_events) -%}
+{%- set blocked = blocked_patterns() -%}
+
 with
 
 source as {{ inlined() }} (
@@ -60,8 +62,8 @@ normalised as (
     select
         typed.*,
         coalesce(
-            '{{ channel }}:login:' || {{ telling('typed.user_id', 'user_id') }},
-            '{{ channel }}:device:' || {{ telling('typed.anonymous_id', 'device_id') }}
+            '{{ channel }}:login:' || {{ telling('typed.user_id', 'user_id', blocked) }},
+            '{{ channel }}:device:' || {{ telling('typed.anonymous_id', 'device_id', blocked) }}
         ) as record_id,
         coalesce(nicknames.canonical_name, {{ first_word('typed.first_name_folded') }})
             as first_name_key,

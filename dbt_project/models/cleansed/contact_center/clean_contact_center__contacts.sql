@@ -1,5 +1,7 @@
 {{ config(unique_key='contact_id') }}
 
+{%- set blocked = blocked_patterns() %}
+
 with
 
 source as {{ inlined() }} (
@@ -57,9 +59,9 @@ normalised as (
         -- A shared phone line gives one caller per first name.
         'contact_center:caller:' || {{ party_key(
             [
-                telling('endpoint_email_key', 'email'),
-                telling('endpoint_e164', 'phone'),
-                telling('loyalty_id', 'loyalty_id'),
+                telling('endpoint_email_key', 'email', blocked),
+                telling('endpoint_e164', 'phone', blocked),
+                telling('loyalty_id', 'loyalty_id', blocked),
             ],
             ['first_name_key']
         ) }} as record_id

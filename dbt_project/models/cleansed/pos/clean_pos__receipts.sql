@@ -1,5 +1,7 @@
 {{ config(unique_key='receipt_id') }}
 
+{%- set blocked = blocked_patterns() %}
+
 with
 
 source as {{ inlined() }} (
@@ -39,10 +41,10 @@ normalised as (
         typed.*,
         countries.alpha2 as country_code,
         'pos:party:' || {{ party_key([
-            telling('typed.loyalty_id', 'loyalty_id'),
-            telling('typed.email_key', 'email'),
-            telling('typed.phone_e164', 'phone'),
-            telling('typed.card_token', 'card_token'),
+            telling('typed.loyalty_id', 'loyalty_id', blocked),
+            telling('typed.email_key', 'email', blocked),
+            telling('typed.phone_e164', 'phone', blocked),
+            telling('typed.card_token', 'card_token', blocked),
         ]) }} as record_id
     from typed
     left join countries
