@@ -36,7 +36,7 @@ test: $(READY) ## run the tests, but for the slow ones and those in a browser (u
 test-slow: $(READY) ## run the slow tests: whole runs again and again, any order, a hundred thousand objects
 	$(BIN)/python -m pytest -q -m "slow and not browser and not faults" $(WORKERS)
 
-test-faults: $(READY) ## the fault matrix: kill, break and shuffle, and count what it came to (under 20 minutes)
+test-faults: $(READY) ## the fault matrix: kill, break and shuffle, and count what it came to (half an hour)
 	$(BIN)/python -m tests.faults
 
 test-athena: $(READY) ## run the sample company on both engines, Athena on a local server, and compare every table

@@ -6,7 +6,6 @@ Not here: the kills, the shuffles and the tests themselves; the page about them 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 from tests.faults.catalogue import FAULTS
 from tests.faults.document import marks
 from tests.faults.kills import prepare, run_kills
+from tests.faults.shuffles import run_shuffles
 
 # What the matrix has to have tried at least, so that nobody shrinks it unseen.
 _KILLS = 150
@@ -34,18 +34,22 @@ def main() -> None:
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="cdp-faults-", dir=_ram_disk()) as name:
         folder = Path(name)
-        # Beside the kills: each waits now and then for one process of its own.
-        with _start_shuffles(folder) as shuffling:
-            report = run_kills(folder, *prepare(folder), quick=False)
-            for fault in report.faults:
-                _say(f"! {fault}")
-            _say(
-                f"kills: {len(report.tried)} tried and retried, {len(report.unreached)} not"
-                f" reached, {len(report.faults)} faults, slowest recovery {report.slowest:.1f} s;"
-                f" {time.monotonic() - started:.0f} s so far"
-            )
-            said, _ = shuffling.communicate()
-        _say(f"{said}{time.monotonic() - started:.0f} s so far")
+        report = run_kills(folder, *prepare(folder), quick=False)
+        for fault in report.faults:
+            _say(f"! {fault}")
+        _say(
+            f"kills: {len(report.tried)} tried and retried, {len(report.unreached)} not reached,"
+            f" {len(report.faults)} faults, slowest recovery {report.slowest:.1f} s;"
+            f" {time.monotonic() - started:.0f} s so far"
+        )
+        (folder / "shuffles").mkdir()
+        wrong = run_shuffles(folder / "shuffles", range(_SHUFFLES))
+        for sentence in wrong:
+            _say(f"! {sentence}")
+        _say(
+            f"shuffles: {_SHUFFLES} tried, {len(wrong)} differ;"
+            f" {time.monotonic() - started:.0f} s so far"
+        )
         counts = folder / "counts.jsonl"
         tests = _pytest(counts)
         tried: Counter[str] = Counter()
@@ -54,7 +58,7 @@ def main() -> None:
         for kind, count in sorted(tried.items()):
             _say(f"{kind}: {count:,}")
     _say_covered()
-    lost = len(report.faults) + (shuffling.returncode != 0) + (tests != 0)
+    lost = len(report.faults) + len(wrong) + (tests != 0)
     too_few = len(report.tried) < _KILLS
     _say(f"{lost} lost or doubled, {time.monotonic() - started:.0f} s")
     sys.exit(1 if lost or too_few else 0)
@@ -64,12 +68,6 @@ def _ram_disk() -> Path | None:
     """Where there is one with room: thousands of homes are written and removed, none is to stay."""
     path = Path("/dev/shm")
     return path if path.is_dir() and shutil.disk_usage(path).free > _ROOM_BYTES else None
-
-
-def _start_shuffles(folder: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.faults.shuffles", "--cases", str(_SHUFFLES)]
-    environment = {**os.environ, "TMPDIR": str(folder)}
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
 
 
 def _pytest(counts: Path) -> int:

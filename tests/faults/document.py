@@ -22,7 +22,7 @@ _HEAD: Final = """# What happens if …
 
 Faults that the platform is built to survive, with what it does and the tests that show it. This
 page is made by `python -m tests.faults.document` from the tests themselves, and a test fails when
-it is out of date. `make test-faults` kills, breaks and shuffles for some twenty minutes and prints
+it is out of date. `make test-faults` kills, breaks and shuffles for half an hour and prints
 what it tried; a quick part of it runs in `make test`.
 """
 
