@@ -73,7 +73,7 @@ def _ram_disk() -> Path | None:
 def _pytest(counts: Path) -> int:
     """Run the tests of faults, the long ones too, but for the few kills and shuffles of CI."""
     command = [sys.executable, "-m", "pytest", "-q", "tests/faults", "--fault-counts", str(counts)]
-    command += ["-m", "faults or not slow", "--numprocesses", "3", "--dist", "loadgroup"]
+    command += ["-m", "faults or not slow", "--numprocesses", "2", "--dist", "loadgroup"]
     command += ["--no-loadscope-reorder", "--durations", "8", "--deselect", _KILLS_OF_CI]
     command += ["--basetemp", str(counts.parent / "tests")]
     return subprocess.run(command, check=False).returncode
