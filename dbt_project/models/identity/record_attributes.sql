@@ -9,6 +9,9 @@
     'country': 'coalesce(country_code, ' ~ trimmed('mailing_country') ~ ')',
 } %}
 
+{%- set given_email = 'case when email_key is not null then lower('
+    ~ trim_spaces('email') ~ ') end' %}
+
 {%- set crm_columns = {
     'first_name': trimmed('first_name'),
     'first_name_key': 'first_name_key',
@@ -17,7 +20,7 @@
     'birth_date': 'cast(birth_date as varchar)',
     'gender': trimmed('gender'),
     'national_id': trimmed('national_id'),
-    'email': 'case when email_key is not null then lower(' ~ trim_spaces('email') ~ ') end',
+    'email': given_email,
     'email_key': 'email_key',
     'phone_e164': 'phone_e164',
     'other_phone_e164': 'nullif(mobile_phone_e164, coalesce(phone_e164, \'\'))',
@@ -46,7 +49,7 @@ crm_phones as {{ inlined() }} (
 pos_receipts as {{ inlined() }} (
     select
         record_id,
-        case when email_key is not null then lower({{ trim_spaces('email') }}) end as email,
+        {{ given_email }} as email,
         email_key,
         phone_e164,
         sold_at as first_seen_at,
@@ -167,7 +170,7 @@ final as (
         ('first_name', trimmed('first_name'), 'first_name_key'),
         ('last_name', trimmed('last_name'), 'last_name_folded'),
         ('birth_date', 'cast(birth_date as varchar)', 'null'),
-        ('email', crm_columns['email'], 'email_key'),
+        ('email', given_email, 'email_key'),
         ('phone', 'phone_e164', 'null'),
     ] %}
     union all
