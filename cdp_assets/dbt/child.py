@@ -28,7 +28,11 @@ def main() -> None:
     # be told to stop.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=end_with, args=(parent,), daemon=True).start()
+    call_dbt()
 
+
+def call_dbt() -> None:
+    """Do what the arguments of this process ask of dbt; exits with dbt's own codes."""
     if sys.argv[1:] == ["--version"]:
         # Dagster asks this before each run, and dbt would ask PyPI whether there is a newer one.
         sys.stdout.write(f"dbt-core {version('dbt-core')}\n")

@@ -24,7 +24,7 @@ _PARSED: Final = ("partial_parse.msgpack", "manifest.json")
 _SEAL: Final = "manifest.sha256"
 
 # dbt of this environment, which need not be on PATH, as a child that dies with its run.
-_DBT_EXECUTABLE: Final = str(Path(sys.executable).parent / "cdp-dbt")
+_DBT_EXECUTABLE: Final = Path(sys.executable).parent / "cdp-dbt"
 
 
 def prepared_project(settings: Settings) -> DbtProject:
@@ -45,12 +45,14 @@ def prepared_project(settings: Settings) -> DbtProject:
     return project
 
 
-def build_dbt_resource(project: DbtProject, target: str) -> DbtCliResource:
+def build_dbt_resource(
+    project: DbtProject, target: str, executable: Path = _DBT_EXECUTABLE
+) -> DbtCliResource:
     """The dbt command line of this environment, with the warehouse of this target."""
     return DbtCliResource(
         project_dir=project,
         target=target,
-        dbt_executable=_DBT_EXECUTABLE,
+        dbt_executable=str(executable),
         global_config_flags=["--no-use-colors"],
     )
 

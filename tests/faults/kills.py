@@ -6,8 +6,8 @@ Per step of the graph: the home is set back to what it was before the step, the 
 SIGKILL at a fail-point, its retry at another, and so on up to eight times; the last retry is left
 alone. Then every table, the ledger, the profile store and the published version have to equal
 those of the undisturbed run, with no scratch file left. Each run is a process of its own, forked
-from one that has loaded the graph: loading it takes longer than most steps. Not here: the points
-(`cdp_assets.failpoints`), Athena (tests/athena_local/parity.py).
+from one that has loaded the graph, and so is its dbt (`warm_dbt.py`): loading takes longer than
+most steps. Not here: the points (`cdp_assets.failpoints`), Athena (tests/athena_local/parity.py).
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ import dagster as dg
 import duckdb
 
 from cdp_assets import failpoints
+from cdp_assets.dbt.project import build_dbt_resource, prepared_project
 from cdp_assets.fingerprint import DELIVERY_COLUMNS
 from cdp_assets.graph import build_defs
 from cdp_assets.identity.tables import APPLIED
@@ -50,6 +51,7 @@ from cdp_assets.sensors.landing import partition_range_tags
 from cdp_assets.settings import Settings, export_settings, load_settings
 from cdp_assets.sources.contracts import load_contracts
 from cdp_assets.sources.tables import refresh_source_tables
+from tests.faults import warm_dbt
 
 # A company small enough that a step is quick and large enough that each table has rows.
 SIZE: Final = SampleSize(people=120, crm_rows=150, events=1_500, days=4, object_rows=100)
@@ -182,6 +184,9 @@ class Lab:
         jobs |= {f"after_{step.name}": step.then for step in self.steps if step.then}
         defined = [dg.define_asset_job(name, selection) for name, selection in jobs.items()]
         self._graph = dg.Definitions.merge(build_defs(self._settings), dg.Definitions(jobs=defined))
+        self._dbt = build_dbt_resource(
+            prepared_project(self._settings), self._settings.dbt_target, warm_dbt.start(folder)
+        )
 
     def land(self, days: Sequence[str]) -> None:
         """Land the objects of these days."""
@@ -219,8 +224,8 @@ class Lab:
         def work() -> None:
             os.environ["CDP_FAILPOINT"] = failpoint
             # dbt's tests write nothing, so killing them would show nothing; they take a third of
-            # its time.
-            os.environ["DBT_RESOURCE_TYPES"] = "model seed"
+            # its time, and what it writes about itself takes a fifth.
+            os.environ |= {"DBT_RESOURCE_TYPES": "model seed", "DBT_WRITE_JSON": "false"}
             failpoints.arm(failpoint)
             with claim_home(self._settings, "a run"), dagster_instance(self._settings) as instance:
                 reconcile_orphans(instance)
@@ -228,6 +233,7 @@ class Lab:
                     instance=instance,
                     tags=partition_range_tags(self._days),
                     raise_on_error=False,
+                    resources={"dbt": self._dbt},
                 )
             self._loaded.write_text("\n".join(sys.modules))
             os._exit(0 if result.success else 1)

@@ -1,0 +1,96 @@
+"""dbt for the kills, loaded once: loading it takes longer than most of what a killed step does.
+
+Here: a process that has loaded dbt and forks for each call; `warm_dbt_client.py` stands in for
+`cdp-dbt` and hands it the calls. As with the real one, a call dies within a second when the run
+that made it is killed, and the run sees when its call dies. Not here: what a call does
+(`cdp_assets.dbt.child`); the real command, whose runs test_orchestrator.py kills.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import shlex
+import signal
+import socket
+import sys
+import threading
+import traceback
+from pathlib import Path
+from typing import Final, NoReturn
+
+from cdp_assets.dbt.child import call_dbt
+
+_CLIENT: Final = Path(__file__).with_name("warm_dbt_client.py")
+_LOADED: Final = ("dbt.cli.main", "dbt.adapters.duckdb", "cdp_assets.dbt.confined")
+_POLL_SECONDS: Final = 1.0
+
+
+def start(folder: Path) -> Path:
+    """Fork a process that serves calls until this one ends; gives the command that calls it.
+
+    This process must have no threads; it, too, has dbt loaded then.
+    """
+    for name in _LOADED:
+        importlib.import_module(name)
+    place, command = folder / "dbt.sock", folder / "warm-dbt"
+    words = [sys.executable, "-IS", str(_CLIENT), str(place)]
+    command.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
+    command.chmod(0o755)
+    parent = os.getpid()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(place))
+        listener.listen()
+        if os.fork() == 0:
+            _serve(listener, parent)
+    return command
+
+
+def _serve(listener: socket.socket, parent: int) -> NoReturn:
+    # Nobody waits for the calls that ended.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    listener.settimeout(_POLL_SECONDS)
+    while os.getppid() == parent:
+        try:
+            caller, _ = listener.accept()
+        except TimeoutError:
+            continue
+        if os.fork() == 0:
+            listener.close()
+            _answer(caller)
+        caller.close()
+    os._exit(0)
+
+
+def _answer(caller: socket.socket) -> NoReturn:
+    """Do what a client asks, in its place; tell it the exit code."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    caller.setblocking(True)
+    _, outputs, _, _ = socket.recv_fds(caller, 1, 2)
+    for place, output in enumerate(outputs, start=1):
+        os.dup2(output, place)
+    with caller.makefile() as lines:
+        arguments, folder, environment = json.loads(lines.readline())
+    threading.Thread(target=_end_with, args=(caller,), daemon=True).start()
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = ["dbt", *arguments]
+    code = 0
+    try:
+        call_dbt()
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    except BaseException:  # noqa: BLE001 (a forked process must never return)
+        traceback.print_exc()
+        code = 2
+    sys.stdout.flush()
+    caller.sendall(bytes([code]))
+    os._exit(code)
+
+
+def _end_with(caller: socket.socket) -> None:
+    """End this process as soon as the client is gone."""
+    caller.recv(1)
+    os._exit(113)
