@@ -64,6 +64,14 @@ _OF_THE_RUN: Final = frozenset(
 )
 
 
+# dbt's tests write nothing, so killing them would show nothing; they take a third of its time, and
+# what it writes about itself takes another fifth.
+_BRIEF_DBT: Final = {
+    "DBT_RESOURCE_TYPES": "model seed",
+    "DBT_WRITE_JSON": "false",
+    "DBT_LOG_LEVEL_FILE": "none",
+}
+
 # Their rows of changed records stay, retired, until the customer map has followed, once more for
 # each run that failed.
 _RETIRING: Final = frozenset(
@@ -223,9 +231,7 @@ class Lab:
 
         def work() -> None:
             os.environ["CDP_FAILPOINT"] = failpoint
-            # dbt's tests write nothing, so killing them would show nothing; they take a third of
-            # its time, and what it writes about itself takes a fifth.
-            os.environ |= {"DBT_RESOURCE_TYPES": "model seed", "DBT_WRITE_JSON": "false"}
+            os.environ |= _BRIEF_DBT
             failpoints.arm(failpoint)
             with claim_home(self._settings, "a run"), dagster_instance(self._settings) as instance:
                 reconcile_orphans(instance)

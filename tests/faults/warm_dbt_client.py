@@ -8,6 +8,7 @@ import os
 import select
 import socket
 import sys
+from pathlib import Path
 
 _KILLED = 128 + 9
 _POLL_SECONDS = 1.0
@@ -19,7 +20,7 @@ def main() -> int:
     with socket.socket(socket.AF_UNIX) as server:
         server.connect(sys.argv[1])
         socket.send_fds(server, [b"x"], [1, 2])
-        call = [sys.argv[2:], os.getcwd(), dict(os.environ)]
+        call = [sys.argv[2:], str(Path.cwd()), dict(os.environ)]
         server.sendall(json.dumps(call).encode() + b"\n")
         while os.getppid() == parent:
             if select.select([server], [], [], _POLL_SECONDS)[0]:
