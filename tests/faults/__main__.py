@@ -6,23 +6,28 @@ Not here: the kills, the shuffles and the tests themselves; the page about them 
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from tests.faults.catalogue import FAULTS
 from tests.faults.document import marks
 from tests.faults.kills import prepare, run_kills
-from tests.faults.shuffles import run_shuffles
+from tests.faults.shuffles import Recorded, record, run_shuffles
 
 # What the matrix has to have tried at least, so that nobody shrinks it unseen.
 _KILLS = 150
 _SHUFFLES = 200
 _ROOM_BYTES = 8_000_000_000
+# More at a time than there are cores make each other slower than they are fast.
+_WORKERS = min(max(os.cpu_count() or 2, 2), 8)
 _KILLS_OF_CI = (
     "tests/faults/test_kills.py"
     "::test_an_extract_that_is_killed_and_run_again_ends_as_if_nothing_had_been"
@@ -34,7 +39,8 @@ def main() -> None:
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="cdp-faults-", dir=_ram_disk()) as name:
         folder = Path(name)
-        report = run_kills(folder, *prepare(folder), quick=False)
+        base, recorded = _prepared(folder)
+        report = run_kills(folder, *base, quick=False, workers=_WORKERS)
         for fault in report.faults:
             _say(f"! {fault}")
         _say(
@@ -42,8 +48,7 @@ def main() -> None:
             f" {len(report.faults)} faults, slowest recovery {report.slowest:.1f} s;"
             f" {time.monotonic() - started:.0f} s so far"
         )
-        (folder / "shuffles").mkdir()
-        wrong = run_shuffles(folder / "shuffles", range(_SHUFFLES))
+        wrong = run_shuffles(folder / "shuffles", recorded, range(_SHUFFLES), _WORKERS)
         for sentence in wrong:
             _say(f"! {sentence}")
         _say(
@@ -64,6 +69,14 @@ def main() -> None:
     sys.exit(1 if lost or too_few else 0)
 
 
+def _prepared(folder: Path) -> tuple[tuple[Path, Path], Recorded]:
+    """What the kills and the shuffles begin with, side by side: neither keeps two cores busy."""
+    (folder / "shuffles").mkdir()
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        recording = pool.submit(record, folder / "shuffles")
+        return prepare(folder), recording.result()
+
+
 def _ram_disk() -> Path | None:
     """Where there is one with room: thousands of homes are written and removed, none is to stay."""
     path = Path("/dev/shm")
@@ -73,7 +86,7 @@ def _ram_disk() -> Path | None:
 def _pytest(counts: Path) -> int:
     """Run the tests of faults, the long ones too, but for the few kills and shuffles of CI."""
     command = [sys.executable, "-m", "pytest", "-q", "tests/faults", "--fault-counts", str(counts)]
-    command += ["-m", "faults or not slow", "--numprocesses", "2", "--dist", "loadgroup"]
+    command += ["-m", "faults or not slow", "--numprocesses", str(_WORKERS), "--dist", "loadgroup"]
     command += ["--no-loadscope-reorder", "--durations", "8", "--deselect", _KILLS_OF_CI]
     command += ["--basetemp", str(counts.parent / "tests")]
     return subprocess.run(command, check=False).returncode

@@ -90,6 +90,21 @@ class Scripts:
     anew: Script
 
 
+@dataclass(frozen=True)
+class Recorded:
+    """What the cases need of real dbt.
+
+    Attributes:
+        objects: of the small company, by key.
+        scripts: what dbt sent for them.
+        hashes: of the tables that it made of them.
+    """
+
+    objects: Objects
+    scripts: Scripts
+    hashes: dict[str, str]
+
+
 class Platform:
     """A home whose dbt is real and recorded, or replayed.
 
@@ -222,8 +237,9 @@ def company() -> Objects:
         }
 
 
-def record_scripts(folder: Path, objects: Objects) -> tuple[Scripts, dict[str, str]]:
-    """Let real dbt run three times, and write down what it sends; also the hashes in the end."""
+def record(folder: Path) -> Recorded:
+    """Let real dbt run three times over a small company, and write down what it sends."""
+    objects = company()
     platform = Platform(folder / "recorded")
     _dbt("seed")
     seeded = folder / "seeded.duckdb"
@@ -238,7 +254,7 @@ def record_scripts(folder: Path, objects: Objects) -> tuple[Scripts, dict[str, s
     key, content = next(iter(objects.items()))
     platform.land({f"{key}-again": content})
     later = platform.run()
-    return Scripts(seeded, first, later, anew), platform.hashes()
+    return Recorded(objects, Scripts(seeded, first, later, anew), platform.hashes())
 
 
 def batches(objects: Objects, chance: random.Random) -> Iterator[Objects]:
@@ -314,7 +330,7 @@ def differences(expected: Mapping[str, str], found: Mapping[str, str]) -> list[s
 
 
 def run_in_order(folder: Path, scripts: Scripts, objects: Objects) -> dict[str, str]:
-    """One run over all objects; the hashes in the end."""
+    """One run over all these objects; the hashes in the end."""
     platform = Platform(folder, scripts)
     platform.land(objects)
     platform.run()
@@ -333,16 +349,17 @@ def run_case(folder: Path, scripts: Scripts, objects: Objects, case: int) -> dic
         shutil.rmtree(platform.settings.home)
 
 
-def run_shuffles(folder: Path, cases: Sequence[int], workers: int = 2) -> list[str]:
+def run_shuffles(
+    folder: Path, recorded: Recorded, cases: Sequence[int], workers: int = 2
+) -> list[str]:
     """Try these cases; a sentence for each that differs.
 
     Raises:
         AssertionError: a replay is not what dbt gives, or an object less is not seen.
     """
-    objects = company()
-    scripts, by_dbt = record_scripts(folder, objects)
+    objects, scripts = recorded.objects, recorded.scripts
     expected = run_in_order(folder / "whole", scripts, objects)
-    assert differences(by_dbt, expected) == []
+    assert differences(recorded.hashes, expected) == []
     fewer = dict(list(objects.items())[1:])
     assert differences(expected, run_in_order(folder / "fewer", scripts, fewer))
     context = multiprocessing.get_context("spawn")
@@ -365,7 +382,7 @@ def main() -> None:
     started = time.monotonic()
     cases = range(arguments.first, arguments.first + arguments.cases)
     with tempfile.TemporaryDirectory(prefix="cdp-shuffles-") as folder:
-        wrong = run_shuffles(Path(folder), cases)
+        wrong = run_shuffles(Path(folder), record(Path(folder)), cases)
     for sentence in wrong:
         sys.stdout.write(f"! {sentence}\n")
     sys.stdout.write(

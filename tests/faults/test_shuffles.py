@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.shuffles import run_shuffles
+from tests.faults.shuffles import record, run_shuffles
 from tests.homes import new_home
 
 
 @pytest.mark.slow
 @pytest.mark.fault("F05", "F06", "F07", "F22")
 def test_objects_in_any_order_number_and_packing_give_the_same_tables_and_ids(tmp_path):
-    assert run_shuffles(tmp_path, range(3)) == []
+    assert run_shuffles(tmp_path, record(tmp_path), range(3)) == []
 
 
 @pytest.mark.slow
