@@ -130,6 +130,7 @@ def extract_days(
     ledger: ObjectLedger,
     settings: Settings,
     hold: Hold | None = None,
+    session: Session | None = None,
 ) -> ExtractReport:
     """Extract every object of these landing days that the ledger does not have.
 
@@ -146,7 +147,13 @@ def extract_days(
     settled = ledger.settled([info.key for info in infos])
     due = [info for info in infos if is_due(info, contract, settled.get(info.key))]
     report = extract_objects(
-        contract, due, store=store, ledger=ledger, limits=settings.limits, hold=hold
+        contract,
+        due,
+        store=store,
+        ledger=ledger,
+        limits=settings.limits,
+        hold=hold,
+        session=session,
     )
     report.skipped = len(infos) - len(due)
     return report
@@ -160,11 +167,13 @@ def extract_objects(
     ledger: ObjectLedger,
     limits: Limits,
     hold: Hold | None = None,
+    session: Session | None = None,
 ) -> ExtractReport:
     """Extract these objects, whether the ledger has them or not.
 
     Told to stop, or where one of them fails, it ends with the objects at hand: the rest may be an
-    hour's work.
+    hour's work. A session that is given does all the work and stays open: one who extracts little
+    and often need not plan the same queries again.
 
     Raises:
         TableTakenError: the lease of the raw table was lost.
@@ -179,8 +188,9 @@ def extract_objects(
     stop = threading.Event()
 
     def work(_: int) -> list[LedgerEntry]:
-        with closing(Session()) as session, _set_by_errors(stop):
-            extraction = Extraction(contract, store, ledger, limits, session)
+        with ExitStack() as stack, _set_by_errors(stop):
+            own = session or stack.enter_context(closing(Session()))
+            extraction = Extraction(contract, store, ledger, limits, own)
             entries = []
             for info in due:
                 if stop.is_set():
@@ -191,7 +201,7 @@ def extract_objects(
             return entries
 
     is_little = len(infos) <= _FEW_OBJECTS and sum(info.size for info in infos) <= _FEW_BYTES
-    workers = min(1 if is_little else _WORKERS, len(infos))
+    workers = min(1 if is_little or session else _WORKERS, len(infos))
     if workers:
         with ThreadPoolExecutor(workers) as pool, _set_by_errors(stop):
             for entry in sorted(chain(*pool.map(work, range(workers))), key=lambda e: e.load_id):

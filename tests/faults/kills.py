@@ -52,6 +52,7 @@ from cdp_assets.settings import Settings, export_settings, load_settings
 from cdp_assets.sources.contracts import load_contracts
 from cdp_assets.sources.tables import refresh_source_tables
 from tests.faults import warm_dbt
+from tests.homes import WITHOUT_DBT_TESTS
 
 # A company small enough that a step is quick and large enough that each table has rows.
 SIZE: Final = SampleSize(people=120, crm_rows=150, events=1_500, days=4, object_rows=100)
@@ -66,11 +67,9 @@ _OF_THE_RUN: Final = frozenset(
 
 # dbt's tests write nothing, so killing them would show nothing; they take a third of its time, and
 # what it writes about itself takes another fifth.
-_BRIEF_DBT: Final = {
-    "DBT_RESOURCE_TYPES": "model seed",
-    "DBT_WRITE_JSON": "false",
-    "DBT_LOG_LEVEL_FILE": "none",
-}
+_BRIEF_DBT: Final = dict(
+    (WITHOUT_DBT_TESTS, ("DBT_WRITE_JSON", "false"), ("DBT_LOG_LEVEL_FILE", "none"))
+)
 
 # Their rows of changed records stay, retired, until the customer map has followed, once more for
 # each run that failed.

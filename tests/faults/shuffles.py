@@ -54,6 +54,7 @@ from cdp_assets.settings import (
 from cdp_assets.sources.contracts import load_contracts
 from cdp_assets.sources.extract import extract_days
 from cdp_assets.sources.tables import refresh_source_tables
+from cdp_assets.sources.validate import Session
 
 SIZE: Final = SampleSize(
     people=25, crm_rows=30, events=150, days=3, object_rows=60, has_faults=False
@@ -68,6 +69,7 @@ _ASKS: Final = re.compile(r"\s*(/\*.*?\*/)?\s*(describe|select)\b", re.DOTALL | 
 _ASKS_HOW_FAR: Final = re.compile(r"select coalesce\(max\(\w*load_id\), 0\)")
 _HOW_FAR: Final = re.compile(r"(load_id > )\d+")
 
+_NICENESS: Final = 10
 _GZIP: Final = b"\x1f\x8b"
 
 Objects = Mapping[str, bytes]
@@ -146,7 +148,12 @@ class Platform:
         days = sorted({info.key.split("/")[3][3:] for info in self._store.list("landing")})
         for contract in contracts:
             extract_days(
-                contract, days, store=self._store, ledger=self._ledger, settings=self.settings
+                contract,
+                days,
+                store=self._store,
+                ledger=self._ledger,
+                settings=self.settings,
+                session=_session(),
             )
         refresh_source_tables(contracts, self._warehouse, self._ledger, self._store)
         keep_decisions(self._warehouse, self._store)
@@ -191,9 +198,10 @@ class Platform:
         return script[phase]
 
 
-# Read once per process, and not for each of two hundred cases.
+# Read and planned once per process, and not for each of two hundred cases.
 _contracts: Final = cache(lambda: list(load_contracts().values()))
 _model: Final = cache(load_default)
+_session: Final = cache(Session)
 
 
 def dbt_run(selection: str, *more: str) -> Sent:
@@ -363,7 +371,8 @@ def run_shuffles(
     fewer = dict(list(objects.items())[1:])
     assert differences(expected, run_in_order(folder / "fewer", scripts, fewer))
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+    # What is watched by the clock goes first: `make test-faults` runs other tests meanwhile.
+    with ProcessPoolExecutor(workers, context, os.nice, (_NICENESS,)) as pool:
         found = pool.map(partial(run_case, folder, scripts, objects), cases)
         wrong = [differences(expected, hashes) for hashes in found]
     return [
