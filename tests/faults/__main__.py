@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from tests.faults.catalogue import FAULTS
@@ -49,17 +49,15 @@ def main() -> None:
             f" {len(report.faults)} faults, slowest recovery {report.slowest:.1f} s;"
             f" {time.monotonic() - started:.0f} s so far"
         )
+        wrong = run_shuffles(folder / "shuffles", recorded, range(_SHUFFLES), _WORKERS)
+        for sentence in wrong:
+            _say(f"! {sentence}")
+        _say(
+            f"shuffles: {_SHUFFLES} tried, {len(wrong)} differ;"
+            f" {time.monotonic() - started:.0f} s so far"
+        )
         counts = folder / "counts.jsonl"
-        with ThreadPoolExecutor(1) as beside:
-            tests = beside.submit(_pytest, counts)
-            wrong = run_shuffles(folder / "shuffles", recorded, range(_SHUFFLES), _WORKERS)
-            for sentence in wrong:
-                _say(f"! {sentence}")
-            _say(
-                f"shuffles: {_SHUFFLES} tried, {len(wrong)} differ;"
-                f" {time.monotonic() - started:.0f} s so far"
-            )
-        failed = tests.result()
+        failed = _pytest(counts)
         tried: Counter[str] = Counter()
         for line in counts.read_text().splitlines() if counts.exists() else []:
             tried[json.loads(line)["kind"]] += json.loads(line)["n"]
@@ -87,10 +85,7 @@ def _ram_disk() -> Path | None:
 
 
 def _pytest(counts: Path) -> int:
-    """Run the tests of faults, the long ones too, but for the few kills of CI.
-
-    Many wait for seconds to see what a platform does: the shuffles fill the time.
-    """
+    """Run the tests of faults, the long ones too, but for the few kills of CI."""
     command = [sys.executable, "-m", "pytest", "-q", "tests/faults", "--fault-counts", str(counts)]
     command += ["-m", "faults or not slow", "--numprocesses", str(_WORKERS), "--dist", "loadgroup"]
     command += ["--no-loadscope-reorder", "--durations", "8", "--deselect", _KILLS_OF_CI]

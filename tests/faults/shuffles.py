@@ -67,9 +67,9 @@ _PHASES: Final = ("config.schema:cleansed", "config.schema:identity", "config.sc
 _ASKS: Final = re.compile(r"\s*(/\*.*?\*/)?\s*(describe|select)\b", re.DOTALL | re.IGNORECASE)
 # but for how far a table has got, which then stands in the statements of its model.
 _ASKS_HOW_FAR: Final = re.compile(r"select coalesce\(max\(\w*load_id\), 0\)")
+_VIEW: Final = re.compile(r"\s*(/\*.*?\*/)?\s*create or replace view\b", re.DOTALL)
 _HOW_FAR: Final = re.compile(r"(load_id > )\d+")
 
-_NICENESS: Final = 10
 _GZIP: Final = b"\x1f\x8b"
 
 Objects = Mapping[str, bytes]
@@ -119,6 +119,8 @@ class Platform:
         self.settings: Settings = load_settings({"CDP_HOME": str(home)})
         export_settings(self.settings)
         self._scripts = scripts
+        # Making a view again that stays as it is costs as much as many a query.
+        self._views: set[str] = set()
         self._warehouse = build_duckdb(self.settings)
         self._store = build_object_store(self.settings)
         self._ledger = build_ledger(self.settings)
@@ -187,6 +189,10 @@ class Platform:
         with self._warehouse.connect() as connection:
             how_far: dict[str, list[str]] = defaultdict(list)
             for model, statement in script[phase]:
+                if statement in self._views:
+                    continue
+                if _VIEW.match(statement):
+                    self._views.add(statement)
                 # One answer for each number, in the order in which dbt came to them.
                 count = len(_HOW_FAR.findall(statement))
                 answers = iter(how_far[model][-count:])
@@ -371,8 +377,7 @@ def run_shuffles(
     fewer = dict(list(objects.items())[1:])
     assert differences(expected, run_in_order(folder / "fewer", scripts, fewer))
     context = multiprocessing.get_context("spawn")
-    # What is watched by the clock goes first: `make test-faults` runs other tests meanwhile.
-    with ProcessPoolExecutor(workers, context, os.nice, (_NICENESS,)) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
         found = pool.map(partial(run_case, folder, scripts, objects), cases)
         wrong = [differences(expected, hashes) for hashes in found]
     return [
