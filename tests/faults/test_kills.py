@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 from datetime import date
+from importlib.metadata import version
 
 import pytest
 
 from cdp_assets import failpoints
 from cdp_assets.sample.generate import SampleSize, generate
+from cdp_assets.settings import PROJECT_ROOT
 from tests.faults.kills import run_kills
 
 _REACH_THRICE = """
@@ -21,6 +23,16 @@ failpoints.arm(sys.argv[1])
 for point in ("a", "b", "a", "a"):
     failpoints.reach(point)
     print(point, flush=True)
+"""
+
+
+_CALL_WARM_DBT = """
+import subprocess, sys
+from pathlib import Path
+from tests.faults import warm_dbt
+command = warm_dbt.start(Path(sys.argv[1]))
+print(subprocess.run([command, "--version"], capture_output=True, text=True).stdout.strip())
+print(subprocess.run([command, "no-such-command"], capture_output=True).returncode)
 """
 
 
@@ -57,6 +69,17 @@ def test_what_is_no_fail_point_is_refused(text):
 def test_no_fail_point_is_armed_in_the_tests():
     assert not failpoints.is_armed()
     assert "CDP_FAILPOINT" not in os.environ
+
+
+def test_dbt_that_is_loaded_once_answers_each_call(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", _CALL_WARM_DBT, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(PROJECT_ROOT)},
+    )
+    assert done.stdout.split("\n")[:2] == [f"dbt-core {version('dbt-core')}", "2"], done.stderr
 
 
 @pytest.mark.fault("F01", "F31")

@@ -12,11 +12,14 @@ import importlib
 import json
 import os
 import shlex
+import shutil
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -34,7 +37,9 @@ def start(folder: Path) -> Path:
     """
     for name in _LOADED:
         importlib.import_module(name)
-    place, command = folder / "dbt.sock", folder / "warm-dbt"
+    # The path of a socket must be short, which that of a test's folder is not.
+    place = Path(tempfile.mkdtemp(prefix="cdp-dbt-")) / "socket"
+    command = folder / "warm-dbt"
     words = [sys.executable, "-IS", str(_CLIENT), str(place)]
     command.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
     command.chmod(0o755)
@@ -43,11 +48,15 @@ def start(folder: Path) -> Path:
         listener.bind(str(place))
         listener.listen()
         if os.fork() == 0:
-            _serve(listener, parent)
+            try:
+                _serve(listener, parent)
+                shutil.rmtree(place.parent)
+            finally:
+                os._exit(0)
     return command
 
 
-def _serve(listener: socket.socket, parent: int) -> NoReturn:
+def _serve(listener: socket.socket, parent: int) -> None:
     # Nobody waits for the calls that ended.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     listener.settimeout(_POLL_SECONDS)
@@ -60,34 +69,35 @@ def _serve(listener: socket.socket, parent: int) -> NoReturn:
             listener.close()
             _answer(caller)
         caller.close()
-    os._exit(0)
 
 
 def _answer(caller: socket.socket) -> NoReturn:
     """Do what a client asks, in its place; tell it the exit code."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    caller.setblocking(True)
-    _, outputs, _, _ = socket.recv_fds(caller, 1, 2)
-    for place, output in enumerate(outputs, start=1):
-        os.dup2(output, place)
-    with caller.makefile() as lines:
-        arguments, folder, environment = json.loads(lines.readline())
-    threading.Thread(target=_end_with, args=(caller,), daemon=True).start()
-    os.chdir(folder)
-    os.environ.clear()
-    os.environ.update(environment)
-    sys.argv = ["dbt", *arguments]
-    code = 0
+    code = 2
     try:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        caller.setblocking(True)
+        _, outputs, _, _ = socket.recv_fds(caller, 1, 2)
+        for place, output in enumerate(outputs, start=1):
+            os.dup2(output, place)
+        with caller.makefile() as lines:
+            arguments, folder, environment = json.loads(lines.readline())
+        threading.Thread(target=_end_with, args=(caller,), daemon=True).start()
+        os.chdir(folder)
+        os.environ.clear()
+        os.environ.update(environment)
+        sys.argv = ["dbt", *arguments]
         call_dbt()
+        code = 0
     except SystemExit as ended:
         code = int(ended.code or 0)
     except BaseException:  # noqa: BLE001 (a forked process must never return)
         traceback.print_exc()
-        code = 2
-    sys.stdout.flush()
-    caller.sendall(bytes([code]))
-    os._exit(code)
+    finally:
+        sys.stdout.flush()
+        with suppress(OSError):
+            caller.sendall(bytes([code]))
+        os._exit(code)
 
 
 def _end_with(caller: socket.socket) -> None:

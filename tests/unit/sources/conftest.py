@@ -24,6 +24,7 @@ from cdp_assets.sources.contracts import Contract, load_contracts
 from cdp_assets.sources.extract import ExtractReport, extract_days, extract_objects
 from cdp_assets.sources.quarantine import read_quarantine
 from cdp_assets.sources.tables import landing_prefix, raw_table
+from cdp_assets.sources.validate import Session
 
 DAY = "2026-03-01"
 CRM_HEADER = (
@@ -49,11 +50,16 @@ class Lake:
         self.store.write(key, content)
         return key
 
-    def extract(self, *keys: str, hold: Hold | None = None) -> ExtractReport:
+    def extract(
+        self, *keys: str, hold: Hold | None = None, session: Session | None = None
+    ) -> ExtractReport:
         """Extract these objects."""
-        return self.extract_infos(*(self.store.head(key) for key in keys), hold=hold)
+        infos = (self.store.head(key) for key in keys)
+        return self.extract_infos(*infos, hold=hold, session=session)
 
-    def extract_infos(self, *infos: ObjectInfo, hold: Hold | None = None) -> ExtractReport:
+    def extract_infos(
+        self, *infos: ObjectInfo, hold: Hold | None = None, session: Session | None = None
+    ) -> ExtractReport:
         """Extract objects as they were listed."""
         return extract_objects(
             self.contract,
@@ -62,6 +68,7 @@ class Lake:
             ledger=self.ledger,
             limits=self.limits,
             hold=hold,
+            session=session,
         )
 
     def extract_day(self, day: str = DAY) -> ExtractReport:

@@ -7,10 +7,12 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from cdp_assets.resources.leases import Hold, TableTakenError
@@ -34,6 +36,8 @@ from tests.unit.sources.conftest import (
 )
 
 __all__ = ["s3_endpoint", "s3_store"]
+
+NOTHING = pa.table({"x": pa.array([], pa.string())})
 
 
 def replayed(lake: Lake) -> Any:
@@ -141,6 +145,13 @@ class TestIdempotence:
         assert (second.total.objects, second.skipped) == (0, 3)
         assert len(crm.raw()) == 3
         assert crm.ledger.max_load_id() == 3
+
+    def test_a_session_that_is_given_serves_the_next_extract_too(self, crm: Lake) -> None:
+        with closing(Session()) as session:
+            for name in ("a.csv", "b.csv"):
+                crm.extract(crm.land(name, crm_csv(crm_row(name))), session=session)
+            assert session.run("one as (select 1 as n) select n from one", NOTHING).num_rows == 1
+        assert len(crm.raw()) == 2
 
     def test_ten_thousand_lines_in_many_objects_are_all_there(self, crm: Lake) -> None:
         keys = [
