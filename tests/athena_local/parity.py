@@ -83,6 +83,8 @@ _OF_THE_LAST_RUN: Final = frozenset(
     for name in (
         "changed_records",
         "cluster_assignments",
+        "cluster_refusals",
+        "held_back_before",
         "match_affected",
         "match_candidates",
         "source_changes",
