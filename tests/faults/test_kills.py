@@ -71,6 +71,8 @@ def test_no_fail_point_is_armed_in_the_tests():
     assert "CDP_FAILPOINT" not in os.environ
 
 
+@pytest.mark.faults
+@pytest.mark.slow
 def test_dbt_that_is_loaded_once_answers_each_call(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", _CALL_WARM_DBT, str(tmp_path)],
