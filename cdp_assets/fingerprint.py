@@ -18,6 +18,7 @@ from typing import Final
 
 import duckdb
 
+from cdp_assets.identity.tables import CANDIDATE
 from cdp_assets.naming import CLEANSED, IDENTITY, PROFILE
 from cdp_assets.resources.build import build_athena, build_duckdb
 from cdp_assets.resources.warehouse import TableAddress
@@ -52,16 +53,13 @@ PROGRESS_TABLES: Final = frozenset(
     for name in (
         "applied_loads",
         "changed_records",
-        "cluster_assignments",
-        "cluster_refusals",
-        "customer_id_changes",
-        "held_back_before",
         "match_affected",
         "match_candidates",
         "source_changes",
         "touched_customers",
         "touched_identifiers",
         "touched_keys",
+        *(table.name for table in CANDIDATE),
     )
 )
 

@@ -18,7 +18,7 @@ BIN = Path(sys.executable).parent
 SEED = 11
 
 # Set for a whole run of tests that are about other things than dbt's own tests.
-WITHOUT_DBT_TESTS = ("DBT_RESOURCE_TYPES", "model seed")
+WITHOUT_DBT_TESTS = {"DBT_RESOURCE_TYPES": "model seed"}
 
 # As a shell starts what a script sends to the background: with SIGINT ignored.
 IN_BACKGROUND = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")
@@ -70,7 +70,7 @@ class Home:
         inherited = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("CDP_", "DBT_", "DAGSTER_")) or name == WITHOUT_DBT_TESTS[0]
+            if not name.startswith(("CDP_", "DBT_", "DAGSTER_")) or name in WITHOUT_DBT_TESTS
         }
         return {**inherited, "CDP_HOME": str(self.path)}
 

@@ -216,6 +216,9 @@ TOUCHED: Final = IdentityTable(
     (_customer("customer_id", "A customer id."),),
 )
 
+# What one resolution leaves of what it looked at, to be audited and applied.
+CANDIDATE: Final = (ASSIGNMENTS, CHANGES, REFUSALS, HELD_BACK)
+
 # What one application of the assignments writes, in one transaction.
 APPLIED: Final = (MAP, HISTORY, EVENTS, REDIRECTS, TOUCHED)
 
@@ -227,10 +230,7 @@ def to_write(*names: str) -> list[TableAddress]:
 
 WRITTEN_BY_RESOLVE: Final = to_write(
     "pairs_to_score",
-    *(
-        table.name
-        for table in (ASSIGNMENTS, CHANGES, DECISIONS, HELD_BACK, MAP, REFUSALS, REFUSED_MERGES)
-    ),
+    *(table.name for table in (*CANDIDATE, DECISIONS, MAP, REFUSED_MERGES)),
 )
 
 # Settling also clears what dbt's models keep for the next run.

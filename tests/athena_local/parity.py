@@ -84,7 +84,6 @@ _OF_THE_LAST_RUN: Final = frozenset(
         "changed_records",
         "cluster_assignments",
         "cluster_refusals",
-        "held_back_before",
         "match_affected",
         "match_candidates",
         "source_changes",

@@ -57,14 +57,14 @@ def main() -> None:
             f" {time.monotonic() - started:.0f} s so far"
         )
         counts = folder / "counts.jsonl"
-        failed = _pytest(counts)
+        tests = _pytest(counts)
         tried: Counter[str] = Counter()
         for line in counts.read_text().splitlines() if counts.exists() else []:
             tried[json.loads(line)["kind"]] += json.loads(line)["n"]
         for kind, count in sorted(tried.items()):
             _say(f"{kind}: {count:,}")
     _say_covered()
-    lost = len(report.faults) + len(wrong) + (failed != 0)
+    lost = len(report.faults) + len(wrong) + (tests != 0)
     too_few = len(report.tried) < _KILLS
     _say(f"{lost} lost or doubled, {time.monotonic() - started:.0f} s")
     sys.exit(1 if lost or too_few else 0)
@@ -85,13 +85,12 @@ def _ram_disk() -> Path | None:
 
 
 def _pytest(counts: Path) -> int:
-    """Run the tests of faults, the long ones too, but for the few kills of CI."""
+    """Run the tests of faults, the long ones too, but for the few kills and shuffles of CI."""
     command = [sys.executable, "-m", "pytest", "-q", "tests/faults", "--fault-counts", str(counts)]
     command += ["-m", "faults or not slow", "--numprocesses", str(_WORKERS), "--dist", "loadgroup"]
     command += ["--no-loadscope-reorder", "--durations", "8", "--deselect", _KILLS_OF_CI]
     command += ["--basetemp", str(counts.parent / "tests")]
-    environment = {**os.environ, **dict([WITHOUT_DBT_TESTS])}
-    return subprocess.run(command, env=environment, check=False).returncode
+    return subprocess.run(command, env=os.environ | WITHOUT_DBT_TESTS, check=False).returncode
 
 
 def _say_covered() -> None:

@@ -64,12 +64,13 @@ _OF_THE_RUN: Final = frozenset(
     | {"since_load_id", "valid_from", "valid_to", "block_number"}
 )
 
-
 # dbt's tests write nothing, so killing them would show nothing; they take a third of its time, and
 # what it writes about itself takes another fifth.
-_BRIEF_DBT: Final = dict(
-    (WITHOUT_DBT_TESTS, ("DBT_WRITE_JSON", "false"), ("DBT_LOG_LEVEL_FILE", "none"))
-)
+_BRIEF_DBT: Final = {
+    **WITHOUT_DBT_TESTS,
+    "DBT_WRITE_JSON": "false",
+    "DBT_LOG_LEVEL_FILE": "none",
+}
 
 # Their rows of changed records stay, retired, until the customer map has followed, once more for
 # each run that failed.

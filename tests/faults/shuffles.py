@@ -63,11 +63,12 @@ _SEED: Final = 11
 # The phases of a run between which Python works, as selections of dbt.
 _PHASES: Final = ("config.schema:cleansed", "config.schema:identity", "config.schema:profile")
 
+_COMMENT: Final = r"\s*(/\*.*?\*/)?\s*"
 # What dbt asks, behind its comment, for itself; a replay has no use for the answer,
-_ASKS: Final = re.compile(r"\s*(/\*.*?\*/)?\s*(describe|select)\b", re.DOTALL | re.IGNORECASE)
+_ASKS: Final = re.compile(rf"{_COMMENT}(describe|select)\b", re.DOTALL | re.IGNORECASE)
 # but for how far a table has got, which then stands in the statements of its model.
 _ASKS_HOW_FAR: Final = re.compile(r"select coalesce\(max\(\w*load_id\), 0\)")
-_VIEW: Final = re.compile(r"\s*(/\*.*?\*/)?\s*create or replace view\b", re.DOTALL)
+_VIEW: Final = re.compile(rf"{_COMMENT}create or replace view\b", re.DOTALL)
 _HOW_FAR: Final = re.compile(r"(load_id > )\d+")
 
 _GZIP: Final = b"\x1f\x8b"

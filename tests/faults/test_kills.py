@@ -79,7 +79,7 @@ def test_dbt_that_is_loaded_once_answers_each_call(tmp_path):
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "PYTHONPATH": str(PROJECT_ROOT)},
+        cwd=PROJECT_ROOT,
     )
     assert done.stdout.split("\n")[:2] == [f"dbt-core {version('dbt-core')}", "2"], done.stderr
 
