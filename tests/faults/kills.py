@@ -13,6 +13,7 @@ most steps. Not here: the points (`cdp_assets.failpoints`), Athena (tests/athena
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib
 import multiprocessing
 import os
@@ -192,9 +193,8 @@ class Lab:
         jobs |= {f"after_{step.name}": step.then for step in self.steps if step.then}
         defined = [dg.define_asset_job(name, selection) for name, selection in jobs.items()]
         self._graph = dg.Definitions.merge(build_defs(self._settings), dg.Definitions(jobs=defined))
-        self._dbt = build_dbt_resource(
-            prepared_project(self._settings), self._settings.dbt_target, warm_dbt.start(folder)
-        )
+        project, target = prepared_project(self._settings), self._settings.dbt_target
+        self._dbt = build_dbt_resource(project, target, warm_dbt.start(folder, project, target))
 
     def land(self, days: Sequence[str]) -> None:
         """Land the objects of these days."""
@@ -292,6 +292,8 @@ class Lab:
         return self._log.read_text(errors="replace")[-4000:]
 
     def _forked(self, work: Callable[[], object]) -> int:
+        # Whoever looks through what is loaded for what is not used makes a copy of it all.
+        gc.freeze()
         child = os.fork()
         if child == 0:
             try:

@@ -29,8 +29,14 @@ for point in ("a", "b", "a", "a"):
 _CALL_WARM_DBT = """
 import subprocess, sys
 from pathlib import Path
+from cdp_assets.dbt.project import prepared_project
+from cdp_assets.graph import build_defs
+from cdp_assets.settings import load_settings
 from tests.faults import warm_dbt
-command = warm_dbt.start(Path(sys.argv[1]))
+settings = load_settings()
+build_defs(settings)
+project = prepared_project(settings)
+command = warm_dbt.start(Path(sys.argv[1]), project, settings.dbt_target)
 print(subprocess.run([command, "--version"], capture_output=True, text=True).stdout.strip())
 print(subprocess.run([command, "no-such-command"], capture_output=True).returncode)
 """
@@ -73,13 +79,14 @@ def test_no_fail_point_is_armed_in_the_tests():
 
 @pytest.mark.faults
 @pytest.mark.slow
-def test_dbt_that_is_loaded_once_answers_each_call(tmp_path):
+def test_dbt_that_is_loaded_once_answers_each_call(loaded, tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", _CALL_WARM_DBT, str(tmp_path)],
         capture_output=True,
         text=True,
         check=False,
         cwd=PROJECT_ROOT,
+        env=loaded.environment,
     )
     assert done.stdout.split("\n")[:2] == [f"dbt-core {version('dbt-core')}", "2"], done.stderr
 
