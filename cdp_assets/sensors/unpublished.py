@@ -8,6 +8,7 @@ Here: when to ask, from what is rather than from what happened. Not here: what p
 (`profile.publish`).
 """
 
+import time
 from typing import Final
 
 import dagster as dg
@@ -15,7 +16,8 @@ import dagster as dg
 from cdp_assets.jobs import refresh_profiles_job
 from cdp_assets.profile.publish import unpublished_load_id
 from cdp_assets.resources.object_ledger import ObjectLedger
-from cdp_assets.sensors.landing import ACTIVE, ask_unless_in_vain, starts_as
+from cdp_assets.sensors.landing import ask_unless_in_vain, starts_as
+from cdp_assets.sensors.patience import wait_for
 from cdp_assets.settings import Settings
 
 _INTERVAL_SECONDS: Final = 30
@@ -35,27 +37,40 @@ def build_unpublished_sensor(settings: Settings) -> dg.SensorDefinition:
     def unpublished(
         context: dg.SensorEvaluationContext, ledger: dg.ResourceParam[ObjectLedger]
     ) -> dg.RunRequest | dg.SkipReason:
-        return request_refresh(context.instance, ledger)
+        request, cursor = request_refresh(context.instance, ledger, context.cursor, time.time())
+        context.update_cursor(cursor)
+        return request
 
     return unpublished
 
 
 def request_refresh(
-    instance: dg.DagsterInstance, ledger: ObjectLedger
-) -> dg.RunRequest | dg.SkipReason:
-    """Ask for a refresh where nobody is at work and loads wait; once, unless it was in vain.
+    instance: dg.DagsterInstance, ledger: ObjectLedger, cursor: str | None, now: float
+) -> tuple[dg.RunRequest | dg.SkipReason, str]:
+    """Ask for a refresh where loads have waited for one, and nobody is at work; unless in vain.
 
     A refresh that went well and left the loads waiting is not asked for again: it would loop.
+
+    Args:
+        instance: that knows the runs.
+        ledger: whose loads may wait.
+        cursor: of the tick before.
+        now: in seconds since 1970.
+
+    Returns:
+        What to answer, and the cursor for the next tick.
     """
-    if instance.get_runs_count(dg.RunsFilter(statuses=ACTIVE)):
-        return dg.SkipReason("A run is on its way.")
     load_id = unpublished_load_id(ledger)
     if load_id is None:
-        return dg.SkipReason("Everything that is loaded is published.")
-    return ask_unless_in_vain(
+        return dg.SkipReason("Everything that is loaded is published."), ""
+    wait = wait_for(instance, str(load_id), cursor, now)
+    if wait.reason:
+        return dg.SkipReason(wait.reason), wait.cursor
+    asked = ask_unless_in_vain(
         instance,
         f"unpublished-{load_id}",
         {_LOAD_TAG: str(load_id)},
         purpose=f"to publish load {load_id}",
         launch=refresh_profiles_job.name,
     )
+    return asked, wait.cursor

@@ -16,12 +16,11 @@ from cdp_assets.activation.sync import unsynced_version
 from cdp_assets.jobs import sync_profiles_job
 from cdp_assets.resources.profile_store import ProfileStore
 from cdp_assets.resources.warehouse import Warehouse
-from cdp_assets.sensors.landing import ACTIVE, ask_unless_in_vain, starts_as
+from cdp_assets.sensors.landing import ask_unless_in_vain, starts_as
+from cdp_assets.sensors.patience import wait_for
 from cdp_assets.settings import Settings
 
 _INTERVAL_SECONDS: Final = 30
-# `follow_upstream`, which comes every half minute, has the first word.
-_PATIENCE_SECONDS: Final = 120
 _VERSION_TAG: Final = "cdp/unsynced_version"
 
 
@@ -62,7 +61,7 @@ def request_sync(
         instance: that knows the runs.
         warehouse: whose published version may wait.
         profiles: where it should be.
-        cursor: of the tick before: which version waited then, and since when.
+        cursor: of the tick before.
         now: in seconds since 1970.
 
     Returns:
@@ -71,13 +70,9 @@ def request_sync(
     version = unsynced_version(warehouse, profiles)
     if version is None:
         return dg.SkipReason("The profile store has everything that is published."), ""
-    waiting, _, since = (cursor or "").partition(" ")
-    began = float(since) if waiting == version else now
-    cursor = f"{version} {began}"
-    if instance.get_runs_count(dg.RunsFilter(statuses=ACTIVE)):
-        return dg.SkipReason("A run is on its way."), cursor
-    if now < began + _PATIENCE_SECONDS:
-        return dg.SkipReason("What is published waits for the profile store."), cursor
+    wait = wait_for(instance, version, cursor, now)
+    if wait.reason:
+        return dg.SkipReason(wait.reason), wait.cursor
     asked = ask_unless_in_vain(
         instance,
         f"unsynced-{version}",
@@ -85,4 +80,4 @@ def request_sync(
         purpose="to sync what is published",
         launch=sync_profiles_job.name,
     )
-    return asked, cursor
+    return asked, wait.cursor

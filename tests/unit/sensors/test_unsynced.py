@@ -10,12 +10,12 @@ import pytest
 from cdp_assets.resources.profile_store import Origin, SQLiteProfileStore
 from cdp_assets.resources.warehouse import DuckDBWarehouse
 from cdp_assets.sensors.landing import MAX_FAILURES
+from cdp_assets.sensors.patience import PATIENCE_SECONDS
 from cdp_assets.sensors.unsynced import request_sync
 
 pytestmark = pytest.mark.fault("F02", "F04")
 
-# Longer than the sensor leaves to `follow_upstream`.
-LATER = 300.0
+LATER = float(PATIENCE_SECONDS)
 
 
 @dg.job
